@@ -1,0 +1,1 @@
+"""Finds price differences between venues that outlive both fees, and stores and publishes them."""

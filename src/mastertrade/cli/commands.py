@@ -1,0 +1,77 @@
+"""``mastertrade``: every command, registered in one place."""
+
+import sys
+from io import TextIOWrapper
+
+import typer
+
+from mastertrade import __version__
+from mastertrade.cli.application import Interrupted, leave, stop_writing
+from mastertrade.cli.database import db, sql
+from mastertrade.cli.demo import demo
+from mastertrade.cli.doctor import doctor
+from mastertrade.cli.running import serve, up
+from mastertrade.cli.trading import halt, resume, status
+from mastertrade.cli.why import why
+from mastertrade.shared.errors import UsageError
+
+app = typer.Typer(
+    name="mastertrade",
+    help="A self-hosted crypto trading platform on one PostgreSQL: nothing lost, nothing twice, every order explained.",
+    epilog="Exit codes: 0 done, 1 error, 2 usage, 3 not found, 4 refused, 5 something needed is down, "
+    "6 needs confirmation, 130 interrupted.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"mastertrade {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def mastertrade(
+    version: bool = typer.Option(
+        False, "--version", callback=_version, is_eager=True, help="Show the version and leave."
+    ),
+) -> None:
+    """Options of the program itself."""
+
+
+for command in (demo, up, serve, why, status, halt, resume, sql, doctor):
+    app.command()(command)
+app.add_typer(db, name="db")
+
+
+def main() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal that cannot show a sign shows another one
+    try:
+        sys.exit(app(prog_name="mastertrade", standalone_mode=False))
+    except typer.Abort:
+        leave(Interrupted(), as_json=False)
+    except BrokenPipeError:
+        stop_writing()
+        sys.exit(1)
+    except Exception as error:  # noqa: BLE001 - what is not the parser's is raised again
+        _leave_for_usage(error)
+
+
+def _leave_for_usage(error: Exception) -> None:
+    """What the parser has to say about the arguments, as one line like every other error."""
+    describe = getattr(error, "format_message", None)
+    if describe is None:  # not the parser's, whose classes differ from version to version
+        raise error
+    context = getattr(error, "ctx", None)
+    if type(error).__name__ == "NoArgsIsHelpError":
+        typer.echo(describe())
+        sys.exit(UsageError.exit_code)
+    path = context.command_path if context is not None else "mastertrade"
+    message = describe().rstrip(".")
+    leave(UsageError(f"{message}; see `{path} --help`"), as_json="--json" in sys.argv)

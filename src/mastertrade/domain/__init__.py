@@ -1,0 +1,1 @@
+"""Exact nouns: frozen dataclasses, enums, Decimal and UTC. Imports nothing of ours."""

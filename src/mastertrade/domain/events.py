@@ -1,0 +1,147 @@
+"""Events: past facts that cross from one service to another. Each is published with the fact it reports."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from uuid import UUID
+
+from mastertrade.domain.arbitrage import Opportunity
+from mastertrade.domain.market import Candle
+from mastertrade.domain.orders import ApprovedOrder, OrderStatus, Side
+from mastertrade.domain.risk import Disposition, TradingMode
+from mastertrade.domain.strategy import Signal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """``id`` identifies the fact: publishing it twice is one event. ``correlation_id`` is the signal it belongs to,
+    ``causation_id`` the row that caused it. Events of equal ``key`` reach each consumer in their order."""
+
+    id: UUID
+    occurred_at: datetime
+    correlation_id: UUID | None = None
+    causation_id: UUID | None = None
+
+    @property
+    def key(self) -> str:
+        return str(self.correlation_id or self.id)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CandlesClosed(Event):
+    """All candles of one interval that closed at the same moment, whatever their venues: one batch, one event."""
+
+    interval_s: int
+    open_time: datetime
+    candles: tuple[Candle, ...]
+
+    @property
+    def key(self) -> str:
+        return "candles"
+
+    @property
+    def venues(self) -> tuple[str, ...]:
+        return tuple(sorted({candle.venue for candle in self.candles}))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SignalRaised(Event):
+    signal: Signal
+
+    @property
+    def key(self) -> str:
+        return f"{self.signal.account_id}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderApproved(Event):
+    approval: ApprovedOrder
+
+    @property
+    def key(self) -> str:
+        return f"{self.approval.account_id}:{self.approval.instrument_id}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderRefused(Event):
+    """A signal that ended without an order; ``reasons`` are the failed checks in words."""
+
+    signal_id: UUID
+    verdict_id: UUID
+    disposition: Disposition
+    reasons: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderUpdated(Event):
+    order_id: UUID
+    account_id: UUID
+    instrument_id: int
+    status: OrderStatus
+    reason: str = ""
+
+    @property
+    def key(self) -> str:
+        return f"{self.account_id}:{self.instrument_id}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderFilled(Event):
+    """One fill applied: order, ledger, balances and position already hold it."""
+
+    fill_id: UUID
+    order_id: UUID
+    strategy_id: UUID | None
+    account_id: UUID
+    instrument_id: int
+    symbol: str
+    side: Side
+    quantity: Decimal
+    price: Decimal
+    commission: Decimal
+    commission_asset: str
+    realized_pnl: Decimal
+    position_quantity: Decimal
+    position_entry_price: Decimal
+    status: OrderStatus
+
+    @property
+    def key(self) -> str:
+        return f"{self.account_id}:{self.instrument_id}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpportunityFound(Event):
+    opportunity: Opportunity
+
+    @property
+    def key(self) -> str:
+        return f"arbitrage:{self.opportunity.symbol}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TradingStateChanged(Event):
+    scope: str
+    mode: TradingMode
+    reason: str
+    actor: str
+
+    @property
+    def key(self) -> str:
+        return f"trading_state:{self.scope}"
+
+
+EVENT_TYPES: dict[str, type[Event]] = {
+    kind.__name__: kind
+    for kind in (
+        CandlesClosed,
+        SignalRaised,
+        OrderApproved,
+        OrderRefused,
+        OrderUpdated,
+        OrderFilled,
+        OpportunityFound,
+        TradingStateChanged,
+    )
+}
+"""Every event by the name it travels under; a new event is added here."""

@@ -1,0 +1,170 @@
+"""Orders: the states and their legal moves, approvals, fills, and rounding to a venue's rules."""
+
+import hashlib
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
+from enum import StrEnum
+from uuid import UUID
+
+
+class Side(StrEnum):
+    BUY = "BUY"
+    SELL = "SELL"
+
+
+class OrderType(StrEnum):
+    MARKET = "MARKET"
+    LIMIT = "LIMIT"
+    STOP_LOSS = "STOP_LOSS"
+    TAKE_PROFIT = "TAKE_PROFIT"
+
+
+class Environment(StrEnum):
+    PAPER = "paper"
+    TESTNET = "testnet"
+    PRODUCTION = "production"
+
+
+class OrderStatus(StrEnum):
+    NEW = "NEW"
+    SUBMITTING = "SUBMITTING"
+    UNKNOWN = "UNKNOWN"
+    OPEN = "OPEN"
+    PARTIALLY_FILLED = "PARTIALLY_FILLED"
+    PENDING_CANCEL = "PENDING_CANCEL"
+    PENDING_REPLACE = "PENDING_REPLACE"
+    FILLED = "FILLED"
+    CANCELED = "CANCELED"
+    EXPIRED = "EXPIRED"
+    REJECTED = "REJECTED"
+    NOT_FOUND = "NOT_FOUND"
+
+    @property
+    def is_final(self) -> bool:
+        """No further move is expected; only a late fill may still arrive."""
+        return self in FINAL
+
+
+_S = OrderStatus
+FINAL = frozenset({_S.FILLED, _S.CANCELED, _S.EXPIRED, _S.REJECTED, _S.NOT_FOUND})
+ACTIVE = frozenset(OrderStatus) - FINAL
+LATE_FILL_FROM = frozenset({_S.CANCELED, _S.EXPIRED, _S.NOT_FOUND, _S.REJECTED})
+"""Final states a late fill may still leave; each such move is alerted."""
+
+_LATE = frozenset({_S.PARTIALLY_FILLED, _S.FILLED})
+_ANSWERED = frozenset({_S.OPEN, _S.PARTIALLY_FILLED, _S.FILLED, _S.CANCELED, _S.EXPIRED, _S.REJECTED})
+_PENDING = frozenset({_S.PENDING_CANCEL, _S.PENDING_REPLACE})
+LEGAL_MOVES: dict[OrderStatus, frozenset[OrderStatus]] = {
+    _S.NEW: frozenset({_S.SUBMITTING, _S.CANCELED, _S.EXPIRED}),
+    _S.SUBMITTING: _ANSWERED | {_S.UNKNOWN},
+    _S.UNKNOWN: _ANSWERED | {_S.NOT_FOUND},
+    _S.OPEN: _PENDING | {_S.PARTIALLY_FILLED, _S.FILLED, _S.CANCELED, _S.EXPIRED, _S.REJECTED, _S.UNKNOWN},
+    _S.PARTIALLY_FILLED: _PENDING | {_S.FILLED, _S.CANCELED, _S.EXPIRED, _S.UNKNOWN},
+    _S.PENDING_CANCEL: frozenset({_S.OPEN, _S.PARTIALLY_FILLED, _S.FILLED, _S.CANCELED, _S.EXPIRED, _S.UNKNOWN}),
+    _S.PENDING_REPLACE: frozenset({_S.OPEN, _S.PARTIALLY_FILLED, _S.FILLED, _S.CANCELED, _S.EXPIRED, _S.UNKNOWN}),
+    _S.FILLED: frozenset(),
+    _S.CANCELED: _LATE,
+    _S.EXPIRED: _LATE,
+    _S.REJECTED: _LATE,
+    _S.NOT_FOUND: _LATE,
+}
+"""The same table stands in the database, which refuses every other move; a test holds the two together."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApprovedOrder:
+    """The pass to a venue: only the risk manager (or a stop's trigger) makes one, and nothing else can be sent.
+
+    ``reduces`` marks an exit: it is allowed while halted. After ``valid_until`` it is never sent.
+    """
+
+    approval_id: UUID
+    verdict_id: UUID
+    signal_id: UUID
+    strategy_id: UUID
+    account_id: UUID
+    reservation_id: UUID
+    instrument_id: int
+    symbol: str
+    side: Side
+    type: OrderType
+    quantity: Decimal
+    limit_price: Decimal | None
+    reduces: bool
+    approved_at: datetime
+    valid_until: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    id: UUID
+    approval_id: UUID | None
+    attempt: int
+    client_order_id: str
+    exchange_order_id: str | None
+    signal_id: UUID | None
+    strategy_id: UUID | None
+    account_id: UUID
+    instrument_id: int
+    symbol: str
+    side: Side
+    type: OrderType
+    quantity: Decimal
+    price: Decimal | None
+    status: OrderStatus
+    filled_quantity: Decimal
+    reduces: bool
+    order_time: datetime
+    valid_until: datetime | None
+    send_by: datetime | None
+    unknown_since: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fill:
+    """One execution as the venue reports it. Its identity is (account, instrument, trade id, venue order id)."""
+
+    client_order_id: str
+    exchange_order_id: str
+    exchange_trade_id: str
+    quantity: Decimal
+    price: Decimal
+    commission: Decimal
+    commission_asset: str
+    is_maker: bool
+    trade_time: datetime
+
+
+_ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+CLIENT_ORDER_PREFIX = "mt"
+"""Marks an order as ours on any venue, so that strays can be recognised and adopted."""
+
+
+def client_order_id(approval_id: UUID, attempt: int, install: str = "") -> str:
+    """Prefix + base62 of a 128-bit BLAKE2b hash of (install, approval, attempt): at most 24 of [A-Za-z0-9].
+
+    The same approval and attempt always give the same id, so a repeated send is recognisable as such.
+    """
+    digest = hashlib.blake2b(f"{install}:{approval_id}:{attempt}".encode(), digest_size=16).digest()
+    number, text = int.from_bytes(digest), ""
+    while number:
+        number, digit = divmod(number, 62)
+        text = _ALPHABET[digit] + text
+    return CLIENT_ORDER_PREFIX + text.rjust(22, "0")
+
+
+def round_down(value: Decimal, step: Decimal) -> Decimal:
+    """``value`` floored to a multiple of ``step``: quantities to the lot, buy limits to the tick."""
+    return _round(value, step, ROUND_FLOOR)
+
+
+def round_up(value: Decimal, step: Decimal) -> Decimal:
+    """``value`` raised to a multiple of ``step``: sell limits to the tick, fees and reservations to their unit."""
+    return _round(value, step, ROUND_CEILING)
+
+
+def _round(value: Decimal, step: Decimal, rounding: str) -> Decimal:
+    if not (value.is_finite() and step.is_finite() and step > 0):
+        raise ValueError(f"cannot round {value} to a step of {step}: both must be finite and the step above 0")
+    return (value / step).to_integral_value(rounding=rounding) * step

@@ -1,0 +1,61 @@
+"""Strategy: what runs, and the signals it raises with the evidence they were raised on."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from uuid import UUID
+
+
+class StrategyStatus(StrEnum):
+    PENDING_BACKTEST = "pending_backtest"
+    TESTING = "testing"
+    PAPER_TRADING = "paper_trading"
+    ACTIVE = "active"
+    INACTIVE = "inactive"
+    PAUSED = "paused"
+    REPLACED = "replaced"
+    ARCHIVED = "archived"
+    FAILED = "failed"
+
+
+class SignalType(StrEnum):
+    BUY = "BUY"
+    SELL = "SELL"
+    HOLD = "HOLD"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Strategy:
+    """A template with parameters, bound to one account and the instruments it trades."""
+
+    id: UUID
+    name: str
+    template: str
+    parameters: dict[str, float | int | str | bool]
+    timeframe_s: int
+    account_id: UUID
+    instrument_ids: tuple[int, ...]
+    status: StrategyStatus = StrategyStatus.ACTIVE
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Signal:
+    """A wish to trade, raised on a closed bar. One (strategy, instrument, timeframe, bar close, type) is one signal.
+
+    ``evidence`` holds the candle and indicator values it was raised on, so the reason outlives data retention.
+    ``confidence`` is 0..100. After ``valid_until`` it is refused as stale.
+    """
+
+    id: UUID
+    strategy_id: UUID
+    account_id: UUID
+    instrument_id: int
+    symbol: str
+    type: SignalType
+    timeframe_s: int
+    bar_close: datetime
+    price: float
+    confidence: float
+    raised_at: datetime
+    valid_until: datetime
+    evidence: dict[str, float | str] = field(default_factory=dict)

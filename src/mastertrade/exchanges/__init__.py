@@ -1,0 +1,1 @@
+"""Venues behind one port: the paper venue today; real exchanges through the same door."""

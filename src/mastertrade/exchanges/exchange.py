@@ -1,0 +1,83 @@
+"""The port to a venue: what every exchange must answer, and what each answer means."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Protocol
+
+from mastertrade.domain.orders import Fill, OrderStatus, OrderType, Side
+from mastertrade.shared.errors import Refused
+
+
+class VenueRefused(Refused):
+    """The venue definitely refused the request."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderTicket:
+    """What goes over the wire: built from an approved order that is already written as SUBMITTING.
+
+    The venue must not accept it after ``send_by``: that turns a later "no such order" into proof of absence.
+    """
+
+    client_order_id: str
+    symbol: str
+    side: Side
+    type: OrderType
+    quantity: Decimal
+    limit_price: Decimal | None
+    signed_at: datetime
+    send_by: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VenueOrder:
+    """An order as the venue sees it now. ``status`` is one of ours, translated by the venue's adapter."""
+
+    client_order_id: str
+    exchange_order_id: str
+    symbol: str
+    side: Side
+    quantity: Decimal
+    filled_quantity: Decimal
+    status: OrderStatus
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FillPage:
+    """Fills after a cursor, oldest first, and the cursor to go on from; the venue keeps the order stable."""
+
+    fills: tuple[Fill, ...]
+    cursor: str
+
+
+class Venue(Protocol):
+    """One account on one venue.
+
+    ``place`` and ``cancel`` raise ``VenueRefused`` only for answers that are definite refusals. Any other exception,
+    time-out or cut connection leaves the outcome unknown, and the caller must ask, never guess.
+    """
+
+    @property
+    def name(self) -> str: ...
+
+    async def place(self, ticket: OrderTicket) -> VenueOrder: ...
+
+    async def cancel(self, client_order_id: str) -> VenueOrder: ...
+
+    async def find(self, client_order_id: str) -> VenueOrder | None:
+        """The order by our id, or None for the venue's definite "no such order"."""
+        ...
+
+    async def open_orders(self) -> tuple[VenueOrder, ...]: ...
+
+    async def fills(self, after: str) -> FillPage:
+        """Fills after the cursor; the empty cursor starts at the first fill of the account."""
+        ...
+
+    async def balances(self) -> dict[str, Decimal]: ...
+
+    async def now(self) -> datetime:
+        """The venue's own time."""
+        ...

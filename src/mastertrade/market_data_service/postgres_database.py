@@ -1,0 +1,250 @@
+"""Typed persistence of market data: one method per named query."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from io import BytesIO
+from typing import Any
+
+from mastertrade.domain.market import Instrument, InstrumentStatus, split_symbol
+from mastertrade.market_data_service.binary_rows import COPY_COLUMNS, decode_rows, encode_copy
+from mastertrade.market_data_service.source import CandleBatch, Listing
+from mastertrade.quant.bars import Bars
+from mastertrade.shared.postgres_manager import Database, Row, Transaction
+from mastertrade.shared.queries import load_queries
+
+QUERIES = load_queries(__file__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stored:
+    """What storing candles did: ``new`` ones, and ``revised`` ones that were there with other numbers."""
+
+    new: int
+    revised: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Feed:
+    """``position`` is the open time of the last batch played, or, before the first, of the batch before it."""
+
+    name: str
+    source: str
+    interval_s: int
+    position: datetime
+    batches: int
+
+    @property
+    def market_time(self) -> datetime:
+        """The moment up to which the feed has told everything."""
+        return self.position + timedelta(seconds=self.interval_s)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Span:
+    """What the catalogue says about a series; the times are None while it is empty."""
+
+    first_open_time: datetime | None
+    last_close_time: datetime | None
+
+    def overlaps(self, first: datetime, last: datetime) -> bool:
+        """Whether the time between the two may hold candles of the series."""
+        if self.first_open_time is None or self.last_close_time is None:
+            return False
+        return first < self.last_close_time and last > self.first_open_time
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FinestSeries:
+    interval_s: int
+    first_open_time: datetime
+    last_close_time: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Series:
+    instrument_id: int
+    venue: str
+    symbol: str
+    interval_s: int
+    rows: int
+    first_open_time: datetime
+    last_close_time: datetime
+    revised_rows: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gap:
+    """A stretch without candles, from the first missing open time to the next that is there."""
+
+    start: datetime
+    end: datetime
+    missing: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LastCandle:
+    close: float
+    close_time: datetime
+    interval_s: int
+
+
+class MarketDataPostgresDatabase:
+    """Stateless: every method takes the database or transaction it works in."""
+
+    # --- instruments ---
+
+    async def add_instruments(self, db: Database, listings: Sequence[Listing], *, at: datetime) -> None:
+        """Make venues and instruments known; the rules of those that are known already stay."""
+        await QUERIES.execute(db, "add_venues", ids=sorted({listing.venue for listing in listings}), at=at)
+        rows = []
+        for listing in listings:
+            base, quote = split_symbol(listing.symbol)
+            row: dict[str, Any] = {name: getattr(listing, name) for name in Listing.__slots__}
+            rows.append({**row, "base": base, "quote": quote, "at": at})
+        await QUERIES.executemany(db, "add_instrument", rows)
+
+    async def instruments(self, db: Database, *, venues: Sequence[str] | None = None) -> list[Instrument]:
+        return [_instrument(row) for row in await QUERIES.fetch(db, "instruments", venues=venues)]
+
+    async def instrument_by_legacy_symbol(self, db: Database, symbol: str, *, venue: str) -> Instrument | None:
+        row = await QUERIES.fetchrow(db, "instrument_by_legacy_symbol", symbol=symbol, venue=venue)
+        return None if row is None else _instrument(row)
+
+    # --- candles in ---
+
+    async def ensure_partitions(self, db: Database, first: datetime, last: datetime) -> int:
+        made: int = await QUERIES.fetchval(db, "ensure_partitions", first=first, last=last)
+        return made
+
+    async def lock_series(self, tx: Transaction, instrument_id: int, interval_s: int, *, at: datetime) -> Span:
+        row = await QUERIES.fetchrow(tx, "lock_series", instrument_id=instrument_id, interval_s=interval_s, at=at)
+        assert row is not None, "an upsert returns its row"
+        return Span(**row)
+
+    async def copy_candles(self, tx: Transaction, instrument_id: int, bars: Bars) -> None:
+        """Store bars of which none is there yet."""
+        stream = BytesIO(encode_copy(instrument_id, bars))
+        await tx.copy_to_table("candles", source=stream, columns=COPY_COLUMNS)
+
+    async def delete_candles(
+        self, tx: Transaction, instrument_id: int, interval_s: int, open_times: Sequence[datetime]
+    ) -> None:
+        await QUERIES.execute(
+            tx,
+            "delete_candles",
+            instrument_id=instrument_id,
+            interval_s=interval_s,
+            first=min(open_times),
+            last=max(open_times),
+            open_times=list(open_times),
+        )
+
+    async def extend_series(
+        self,
+        tx: Transaction,
+        instrument_id: int,
+        interval_s: int,
+        *,
+        ranges: Sequence[tuple[datetime, datetime]],
+        last_close: float,
+        stored: Stored,
+        at: datetime,
+    ) -> None:
+        """Add stretches that were stored, oldest first; ``last_close`` is the price at the end of the last one."""
+        key = {"instrument_id": instrument_id, "interval_s": interval_s}
+        starts, ends = [start for start, _ in ranges], [end for _, end in ranges]
+        await QUERIES.execute(
+            tx,
+            "extend_series",
+            **key,
+            first_open_time=starts[0],
+            last_close_time=ends[-1],
+            last_close=last_close,
+            new_rows=stored.new,
+            revised_rows=stored.revised,
+            at=at,
+        )
+        await QUERIES.execute(tx, "extend_coverage", **key, starts=starts, ends=ends)
+
+    async def store_batch(self, db: Database, batch: CandleBatch, *, at: datetime) -> Stored:
+        candles = batch.candles
+        row = await QUERIES.fetchrow(
+            db,
+            "store_batch",
+            interval_s=batch.interval_s,
+            open_time=batch.open_time,
+            close_time=batch.close_time,
+            instrument_ids=[candle.instrument_id for candle in candles],
+            open=[candle.open for candle in candles],
+            high=[candle.high for candle in candles],
+            low=[candle.low for candle in candles],
+            close=[candle.close for candle in candles],
+            volume=[candle.volume for candle in candles],
+            at=at,
+        )
+        assert row is not None, "an aggregate returns one row"
+        return Stored(**row)
+
+    # --- feeds ---
+
+    async def begin_feed(
+        self, db: Database, name: str, source: str, interval_s: int, *, position: datetime, at: datetime
+    ) -> None:
+        """Make the feed if it is new."""
+        await QUERIES.execute(
+            db, "begin_feed", name=name, source=source, interval_s=interval_s, position=position, at=at
+        )
+
+    async def feed(self, db: Database, name: str) -> Feed | None:
+        row = await QUERIES.fetchrow(db, "feed", name=name)
+        return None if row is None else Feed(**row)
+
+    async def advance_feed(
+        self, tx: Transaction, name: str, *, before: datetime, open_time: datetime, at: datetime
+    ) -> bool:
+        """False when the feed does not stand at ``before``: somebody else has moved it."""
+        batches = await QUERIES.fetchval(tx, "advance_feed", name=name, before=before, open_time=open_time, at=at)
+        return batches is not None
+
+    # --- candles out ---
+
+    async def series(self, db: Database, *, instrument_id: int | None = None) -> list[Series]:
+        return [Series(**row) for row in await QUERIES.fetch(db, "series", instrument_id=instrument_id)]
+
+    async def finest_series(self, db: Database, instrument_id: int, interval_s: int) -> FinestSeries | None:
+        row = await QUERIES.fetchrow(db, "finest_series", instrument_id=instrument_id, interval_s=interval_s)
+        return None if row is None else FinestSeries(**row)
+
+    async def candle_columns(
+        self, db: Database, instrument_id: int, interval_s: int, first: datetime, last: datetime
+    ) -> Bars:
+        """Stored candles with ``first <= open time < last``. Not more than some 500,000 at once: they are one value."""
+        data: bytes | None = await QUERIES.fetchval(
+            db, "candle_columns", instrument_id=instrument_id, interval_s=interval_s, first=first, last=last
+        )
+        return decode_rows(data, interval_s)
+
+    async def gaps(
+        self, db: Database, instrument_id: int, interval_s: int, first: datetime, last: datetime, *, limit: int = 10_000
+    ) -> list[Gap]:
+        rows = await QUERIES.fetch(
+            db, "gaps", instrument_id=instrument_id, interval_s=interval_s, first=first, last=last, limit=limit
+        )
+        return [Gap(start=row["gap_start"], end=row["gap_end"], missing=row["missing"]) for row in rows]
+
+    async def gap_totals(self, db: Database, instrument_id: int, interval_s: int) -> tuple[int, int]:
+        """Holes between the first and the last candle, and the candles missing in them."""
+        row = await QUERIES.fetchrow(db, "gap_totals", instrument_id=instrument_id, interval_s=interval_s)
+        assert row is not None, "an aggregate returns one row"
+        return row["gaps"], row["missing"]
+
+    async def last_candle(
+        self, db: Database, instrument_id: int, *, as_of: datetime, max_age: timedelta = timedelta(days=7)
+    ) -> LastCandle | None:
+        row = await QUERIES.fetchrow(db, "last_candle", instrument_id=instrument_id, as_of=as_of, max_age=max_age)
+        return None if row is None else LastCandle(**row)
+
+
+def _instrument(row: Row) -> Instrument:
+    return Instrument(**{**row, "status": InstrumentStatus(row["status"])})

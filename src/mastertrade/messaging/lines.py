@@ -1,0 +1,93 @@
+"""The consumers served in this process: who has to look, who is at work, and when all is quiet."""
+
+import asyncio
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+from mastertrade.domain.events import Event
+from mastertrade.messaging.attempts import Claim
+from mastertrade.messaging.bus import Subscription
+from mastertrade.shared.errors import BadData
+from mastertrade.shared.serialization import from_json_object
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Waiting:
+    """What one consumer has not handled yet; ``due_in_s`` is 0 or less when it could begin."""
+
+    consumer: str
+    waiting: int
+    due_in_s: float
+
+
+class Line:
+    """One consumer served in this process."""
+
+    def __init__(self, subscription: Subscription) -> None:
+        self.subscription = subscription
+        self.consumer = subscription.consumer
+        self.types: Mapping[str, type[Event]] = {kind.__name__: kind for kind in subscription.handlers}
+        self.wake = asyncio.Event()
+        self.busy_keys: set[str] = set()
+        self.active = 0
+
+    @property
+    def is_quiet(self) -> bool:
+        return self.active == 0 and not self.wake.is_set()
+
+    @property
+    def has_hands_free(self) -> bool:
+        return self.active < self.subscription.workers
+
+    def event_of(self, claim: Claim) -> Event:
+        if claim.event_type not in self.types:
+            raise BadData(f"{self.consumer} has no handler for {claim.event_type}; it handles {', '.join(self.types)}")
+        return from_json_object(self.types[claim.event_type], claim.payload)
+
+
+class Lines:
+    """All of them. ``wakes`` counts the reasons to look, ``changed`` is set whenever a worker has come to rest."""
+
+    def __init__(self) -> None:
+        self._lines: dict[str, Line] = {}
+        self.changed = asyncio.Event()
+        self.wakes = 0
+
+    @property
+    def consumers(self) -> Collection[str]:
+        return self._lines.keys()
+
+    @property
+    def are_quiet(self) -> bool:
+        return all(line.is_quiet for line in self._lines.values())
+
+    def add(self, subscription: Subscription) -> Line:
+        """The first look is at what was published before."""
+        line = self._lines[subscription.consumer] = Line(subscription)
+        line.wake.set()
+        return line
+
+    def clear(self) -> None:
+        self._lines.clear()
+        self.changed.set()
+
+    def wake(self, consumers: Collection[str]) -> None:
+        """Let those of them that are served here look now."""
+        for consumer in list(consumers):
+            if consumer in self._lines:
+                self.wakes += 1
+                self._lines[consumer].wake.set()
+
+    def wake_due(self, found: Sequence[Waiting]) -> None:
+        self.wake([each.consumer for each in found if each.due_in_s <= 0])
+
+    def busy(self) -> list[str]:
+        return [line.consumer for line in self._lines.values() if not line.is_quiet]
+
+    def with_hands_free(self) -> list[str]:
+        return [line.consumer for line in self._lines.values() if line.has_hands_free]
+
+    async def until_quiet(self) -> None:
+        while not self.are_quiet:
+            self.changed.clear()
+            await self.changed.wait()

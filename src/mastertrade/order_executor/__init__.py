@@ -1,0 +1,1 @@
+"""Sends approved orders to venues, never twice, and books what comes back."""

@@ -1,0 +1,265 @@
+"""Typed persistence of the order executor: one method per named query."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from mastertrade.domain.orders import (
+    ApprovedOrder,
+    Environment,
+    Fill,
+    Order,
+    OrderStatus,
+    OrderType,
+    Side,
+    client_order_id,
+)
+from mastertrade.shared.postgres_manager import Database, Transaction
+from mastertrade.shared.queries import load_queries
+from mastertrade.shared.serialization import new_id
+
+QUERIES = load_queries(Path(__file__).with_name("queries.sql"))
+FIRST_ATTEMPT = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Account:
+    id: UUID
+    name: str
+    venue: str
+    environment: Environment
+    quote_asset: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FillOutcome:
+    """``outcome``: applied, duplicate, conflict or unknown_order. The rest is what ``apply_fill`` says of the order."""
+
+    outcome: str
+    order_id: UUID | None
+    strategy_id: UUID | None
+    signal_id: UUID | None
+    instrument_id: int | None
+    symbol: str | None
+    side: Side | None
+    status: OrderStatus | None
+    realized_pnl: Decimal
+    position_quantity: Decimal
+    position_entry_price: Decimal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LedgerProblem:
+    problem: str
+    subject: str
+    difference: str
+
+
+class ExecutorPostgresDatabase:
+    """Stateless: every method takes the database or transaction it works in."""
+
+    async def create_order(self, tx: Transaction, approval: ApprovedOrder, *, at: datetime) -> UUID | None:
+        """The new order's id; None when this approval already has its order."""
+        created: UUID | None = await QUERIES.fetchval(
+            tx,
+            "create_order",
+            id=new_id(at),
+            approval_id=approval.approval_id,
+            attempt=FIRST_ATTEMPT,
+            client_order_id=client_order_id(approval.approval_id, FIRST_ATTEMPT),
+            account_id=approval.account_id,
+            instrument_id=approval.instrument_id,
+            strategy_id=approval.strategy_id,
+            signal_id=approval.signal_id,
+            reservation_id=approval.reservation_id,
+            symbol=approval.symbol,
+            order_type=approval.type.value,
+            side=approval.side.value,
+            quantity=approval.quantity,
+            price=approval.limit_price,
+            reduces=approval.reduces,
+            order_time=at,
+            valid_until=approval.valid_until,
+        )
+        return created
+
+    async def order_by_id(self, db: Database, order_id: UUID) -> Order | None:
+        row = await QUERIES.fetchrow(db, "order_by_id", id=order_id)
+        return None if row is None else _order(row)
+
+    async def active_orders(self, db: Database, account_id: UUID) -> list[Order]:
+        return [_order(row) for row in await QUERIES.fetch(db, "active_orders", account_id=account_id)]
+
+    async def begin_send(
+        self, tx: Transaction, order_id: UUID, *, at: datetime, send_by: datetime, role: str, epoch: int
+    ) -> str:
+        outcome: str = await QUERIES.fetchval(
+            tx, "begin_send", order_id=order_id, at=at, send_by=send_by, role=role, epoch=epoch
+        )
+        return outcome
+
+    async def move_order(
+        self,
+        tx: Transaction,
+        order: Order,
+        to: OrderStatus,
+        *,
+        at: datetime,
+        source: str,
+        payload: Mapping[str, Any],
+        exchange_order_id: str | None = None,
+    ) -> bool:
+        """True when the order still stood where ``order`` says and moved."""
+        moved: bool = await QUERIES.fetchval(
+            tx,
+            "move_order",
+            order_id=order.id,
+            from_status=order.status.value,
+            to_status=to.value,
+            at=at,
+            source=source,
+            payload=dict(payload),
+            exchange_order_id=exchange_order_id,
+        )
+        return moved
+
+    async def apply_fill(
+        self, tx: Transaction, account_id: UUID, fill: Fill, *, fill_id: UUID, at: datetime
+    ) -> FillOutcome:
+        row = await QUERIES.fetchrow(
+            tx,
+            "apply_fill",
+            fill_id=fill_id,
+            account_id=account_id,
+            client_order_id=fill.client_order_id,
+            exchange_order_id=fill.exchange_order_id,
+            exchange_trade_id=fill.exchange_trade_id,
+            quantity=fill.quantity,
+            price=fill.price,
+            commission=fill.commission,
+            commission_asset=fill.commission_asset,
+            is_maker=fill.is_maker,
+            trade_time=fill.trade_time,
+            at=at,
+            source="venue",
+        )
+        assert row is not None, "apply_fill always answers with one row"
+        return FillOutcome(
+            outcome=row["outcome"],
+            order_id=row["order_id"],
+            strategy_id=row["strategy_id"],
+            signal_id=row["signal_id"],
+            instrument_id=row["instrument_id"],
+            symbol=row["symbol"],
+            side=None if row["side"] is None else Side(row["side"]),
+            status=None if row["status"] is None else OrderStatus(row["status"]),
+            realized_pnl=row["realized_pnl"] or Decimal(0),
+            position_quantity=row["position_quantity"] or Decimal(0),
+            position_entry_price=row["position_entry_price"] or Decimal(0),
+        )
+
+    async def quarantine_fill(
+        self, tx: Transaction, account_id: UUID, *, reason: str, payload: Mapping[str, Any], at: datetime
+    ) -> None:
+        """The same fill for the same reason is kept once."""
+        await QUERIES.execute(tx, "quarantine_fill", account_id=account_id, reason=reason, payload=dict(payload), at=at)
+
+    async def instrument_of(self, db: Database, client_order_id: str) -> int | None:
+        instrument_id: int | None = await QUERIES.fetchval(db, "instrument_of", client_order_id=client_order_id)
+        return instrument_id
+
+    async def halt_instrument(self, tx: Transaction, instrument_id: int, *, reason: str, at: datetime) -> None:
+        await QUERIES.fetchval(tx, "halt_instrument", instrument_id=instrument_id, reason=reason, at=at)
+
+    async def note_absent(self, db: Database, order_id: UUID, *, at: datetime) -> None:
+        await QUERIES.execute(db, "note_absent", order_id=order_id, at=at)
+
+    async def absent_answers(self, db: Database, order_id: UUID) -> list[datetime]:
+        return [row["occurred_at"] for row in await QUERIES.fetch(db, "absent_answers", order_id=order_id)]
+
+    async def cursor(self, db: Database, account_id: UUID) -> str:
+        return await QUERIES.fetchval(db, "cursor", account_id=account_id) or ""
+
+    async def save_cursor(self, db: Database, account_id: UUID, cursor: str, *, at: datetime) -> None:
+        await QUERIES.execute(db, "save_cursor", account_id=account_id, cursor=cursor, at=at)
+
+    async def release_reservation(self, tx: Transaction, reservation_id: UUID, *, at: datetime) -> None:
+        await QUERIES.fetchval(tx, "release_reservation", reservation_id=reservation_id, at=at)
+
+    async def create_account(
+        self, db: Database, *, name: str, venue: str, environment: Environment, quote_asset: str
+    ) -> Account:
+        """The account of this name, made when it does not exist yet."""
+        await QUERIES.execute(
+            db,
+            "create_account",
+            id=new_id(),
+            name=name,
+            venue=venue,
+            environment=environment.value,
+            quote_asset=quote_asset,
+        )
+        account = await self.account_by_name(db, name)
+        assert account is not None, "the account was written just now"
+        return account
+
+    async def account_by_name(self, db: Database, name: str) -> Account | None:
+        row = await QUERIES.fetchrow(db, "account_by_name", name=name)
+        if row is None:
+            return None
+        return Account(
+            id=row["id"],
+            name=row["name"],
+            venue=row["venue"],
+            environment=Environment(row["environment"]),
+            quote_asset=row["quote_asset"],
+        )
+
+    async def deposit(
+        self, db: Database, account_id: UUID, *, asset: str, amount: Decimal, source_key: str, at: datetime
+    ) -> bool:
+        return bool(
+            await QUERIES.fetchval(
+                db, "deposit", account_id=account_id, asset=asset, amount=amount, source_key=source_key, at=at
+            )
+        )
+
+    async def balances(self, db: Database, account_id: UUID) -> list[Mapping[str, Any]]:
+        return list(await QUERIES.fetch(db, "balances", account_id=account_id))
+
+    async def open_positions(self, db: Database, account_id: UUID) -> list[Mapping[str, Any]]:
+        return list(await QUERIES.fetch(db, "open_positions", account_id=account_id))
+
+    async def ledger_problems(self, db: Database) -> list[LedgerProblem]:
+        """Empty when every asset sums to zero and balances, reservations and positions equal the ledger."""
+        return [LedgerProblem(**row) for row in await QUERIES.fetch(db, "ledger_problems")]
+
+
+def _order(row: Mapping[str, Any]) -> Order:
+    return Order(
+        id=row["id"],
+        approval_id=row["approval_id"],
+        attempt=row["attempt"],
+        client_order_id=row["client_order_id"],
+        exchange_order_id=row["exchange_order_id"],
+        signal_id=row["signal_id"],
+        strategy_id=row["strategy_id"],
+        account_id=row["account_id"],
+        instrument_id=row["instrument_id"],
+        symbol=row["symbol"],
+        side=Side(row["side"]),
+        type=OrderType(row["order_type"]),
+        quantity=row["quantity"],
+        price=row["price"],
+        status=OrderStatus(row["status"]),
+        filled_quantity=row["filled_quantity"],
+        reduces=row["reduces"],
+        order_time=row["order_time"],
+        valid_until=row["valid_until"],
+        send_by=row["send_by"],
+        unknown_since=row["unknown_since"],
+    )

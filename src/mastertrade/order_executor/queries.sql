@@ -1,0 +1,109 @@
+-- name: create_order
+-- Why: the order exists before it is sent; one approval and attempt is one order, whatever is delivered twice.
+INSERT INTO orders (id, approval_id, attempt, client_order_id, account_id, instrument_id, strategy_id, signal_id, reservation_id,
+                    symbol, order_type, side, quantity, price, reduces, environment, order_time, valid_until)
+SELECT :id, :approval_id, :attempt, :client_order_id, a.id, :instrument_id, :strategy_id, :signal_id, :reservation_id,
+       :symbol, :order_type, :side, :quantity, :price, :reduces, a.environment, :order_time, :valid_until
+  FROM accounts a WHERE a.id = :account_id
+ON CONFLICT (approval_id, attempt) DO NOTHING
+RETURNING id;
+
+-- name: order_by_id
+-- Why: what is about to be sent is read back from the row that was committed.
+SELECT * FROM orders WHERE id = :id;
+
+-- name: active_orders
+-- Why: everything that may still change at the venue; read at start and at every look.
+SELECT * FROM orders
+ WHERE account_id = :account_id AND status NOT IN ('FILLED', 'CANCELED', 'EXPIRED', 'REJECTED', 'NOT_FOUND')
+ ORDER BY order_time, id LIMIT 1000;
+
+-- name: begin_send
+-- Why: the halt, the lease and the deadline are read in the transaction that commits SUBMITTING.
+SELECT begin_send(:order_id, :at, :send_by, :role, :epoch);
+
+-- name: move_order
+-- Why: the only way a status changes; the database refuses illegal moves.
+SELECT move_order(:order_id, :from_status, :to_status, :at, :source, :payload, :exchange_order_id);
+
+-- name: apply_fill
+-- Why: one fill is one call: order, ledger, balances, reservation and position together or not at all.
+SELECT * FROM apply_fill(:fill_id, :account_id, :client_order_id, :exchange_order_id, :exchange_trade_id, :quantity, :price,
+                         :commission, :commission_asset, :is_maker, :trade_time, :at, :source);
+
+-- name: quarantine_fill
+-- Why: a fill that cannot be booked is money; it is kept and shown, never dropped.
+INSERT INTO quarantined_fills (account_id, reason, payload, occurred_at)
+VALUES (:account_id, :reason, :payload, :at) ON CONFLICT DO NOTHING;
+
+-- name: instrument_of
+-- Why: a fill that was refused says which order it belongs to, not which market.
+SELECT instrument_id FROM orders WHERE client_order_id = :client_order_id;
+
+-- name: halt_instrument
+-- Why: after a fill that contradicts our books nothing new may be opened there.
+SELECT halt_trading('instrument:' || :instrument_id::int, :reason, 'order_executor', :at);
+
+-- name: note_absent
+-- Why: each definite "no such order" is evidence with a time.
+INSERT INTO order_events (order_id, event_type, source, payload, occurred_at)
+VALUES (:order_id, 'absent', 'venue', '{}', :at);
+
+-- name: absent_answers
+-- Why: the absence certificate needs them all, in order.
+SELECT occurred_at FROM order_events WHERE order_id = :order_id AND event_type = 'absent' ORDER BY occurred_at LIMIT 1000;
+
+-- name: cursor
+-- Why: where to go on in the venue's list of fills.
+SELECT cursor FROM venue_cursors WHERE account_id = :account_id;
+
+-- name: save_cursor
+-- Why: advanced only after every fill up to it is booked.
+INSERT INTO venue_cursors AS c (account_id, cursor, updated_at) VALUES (:account_id, :cursor, :at)
+ON CONFLICT (account_id) DO UPDATE SET cursor = EXCLUDED.cursor, updated_at = EXCLUDED.updated_at
+ WHERE c.cursor <> EXCLUDED.cursor;
+
+-- name: release_reservation
+-- Why: an approval that will never become an order gives its capital back.
+SELECT release_reservation(:reservation_id, :at);
+
+-- name: create_account
+-- Why: the same name is the same account.
+INSERT INTO accounts (id, name, venue, environment, quote_asset) VALUES (:id, :name, :venue, :environment, :quote_asset)
+ON CONFLICT (name) DO NOTHING;
+
+-- name: account_by_name
+-- Why: people speak of accounts by name.
+SELECT id, name, venue, environment, quote_asset FROM accounts WHERE name = :name;
+
+-- name: deposit
+-- Why: money enters through a balanced booking; the same source key is one deposit.
+SELECT deposit(:account_id, :asset, :amount, :source_key, :at);
+
+-- name: balances
+-- Why: what an account holds now.
+SELECT asset, free_balance, locked_balance, updated_at FROM portfolio_balances
+ WHERE account_id = :account_id AND (free_balance <> 0 OR locked_balance <> 0) ORDER BY asset;
+
+-- name: open_positions
+-- Why: what each strategy holds now.
+SELECT p.strategy_id, s.name AS strategy, p.symbol, p.instrument_id, p.quantity, p.entry_price, p.current_price, p.unrealized_pnl,
+       p.realized_pnl, p.opened_at
+  FROM strategy_positions p JOIN strategies s ON s.id = p.strategy_id
+ WHERE p.account_id = :account_id AND p.status = 'open' ORDER BY p.symbol, s.name LIMIT 1000;
+
+-- name: ledger_problems
+-- Why: the ledger must sum to zero per asset, balances must equal it, positions must rebuild from fills; rows are defects.
+SELECT 'ledger does not sum to zero' AS problem, asset AS subject, sum(amount)::text AS difference
+  FROM ledger_lines GROUP BY asset HAVING sum(amount) <> 0
+UNION ALL
+SELECT 'balance differs from ledger', account_id || ' ' || asset, difference::text FROM v_balance_check WHERE difference <> 0
+UNION ALL
+SELECT 'position differs from fills', strategy_id || ' ' || instrument_id, (stored - rebuilt)::text
+  FROM rebuild_positions() WHERE NOT is_equal
+UNION ALL
+SELECT 'locked differs from reservations', b.account_id || ' ' || b.asset, (b.locked_balance - coalesce(r.remaining, 0))::text
+  FROM portfolio_balances b
+  LEFT JOIN (SELECT account_id, asset, sum(remaining) AS remaining FROM reservations WHERE released_at IS NULL GROUP BY 1, 2) r
+    USING (account_id, asset)
+ WHERE b.locked_balance <> coalesce(r.remaining, 0);

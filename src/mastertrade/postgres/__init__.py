@@ -1,0 +1,1 @@
+"""The schema, how it is applied, and the PostgreSQL server MasterTrade brings along."""

@@ -1,0 +1,145 @@
+"""How good it was. A number that the data cannot give is None, never NaN, infinite or invented.
+
+Equity curves start with the capital put in. Losses, drawdown among them, are positive. Crypto never closes: a year has
+365 days.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from mastertrade.quant.bars import FloatArray, TimeArray
+
+DAYS_PER_YEAR = 365.0
+DAY_MS = 86_400_000
+ROUNDING = 1e-12
+"""Returns that vary by less than this part of their size vary by rounding only: no risk can be measured in them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Drawdown:
+    """The deepest fall from a peak, and the longest run of periods below one; places are indices into the equity."""
+
+    depth: float
+    peak: int
+    trough: int
+    periods: int
+    longest_from: int
+
+
+def total_return(equity: FloatArray) -> float | None:
+    _check(equity)
+    return float(equity[-1] / equity[0] - 1.0) if len(equity) else None
+
+
+def period_returns(equity: FloatArray) -> FloatArray:
+    """Simple returns between neighbouring values."""
+    _check(equity)
+    return equity[1:] / equity[:-1] - 1.0
+
+
+def daily_equity(start_capital: float, time: TimeArray, equity: FloatArray) -> FloatArray:
+    """The capital, then the equity at the end of every UTC day from first to last bar; a day without bars repeats the
+    day before. ``time`` is the start of each bar in epoch milliseconds, ``equity`` is measured at its close."""
+    if not len(time):
+        return np.array([start_capital])
+    day_ends = np.arange(time[0] // DAY_MS, time[-1] // DAY_MS + 1) * DAY_MS + DAY_MS
+    last_bar = np.searchsorted(time, day_ends, side="left") - 1
+    return np.concatenate(([start_capital], equity[last_bar]))
+
+
+def max_drawdown(equity: FloatArray) -> Drawdown | None:
+    _check(equity)
+    if not len(equity):
+        return None
+    peaks = np.maximum.accumulate(equity)
+    falls = 1.0 - equity / peaks
+    trough = int(np.argmax(falls))
+    places = np.arange(len(equity))
+    peak_places = np.maximum.accumulate(np.where(equity == peaks, places, 0))
+    below = places - peak_places
+    longest_end = int(np.argmax(below))
+    return Drawdown(
+        depth=float(falls[trough]),
+        peak=int(peak_places[trough]),
+        trough=trough,
+        periods=int(below[longest_end]),
+        longest_from=int(peak_places[longest_end]),
+    )
+
+
+def sharpe(returns: FloatArray, periods_per_year: float = DAYS_PER_YEAR, risk_free: float = 0.0) -> float | None:
+    """Mean excess return by its standard deviation, a year. ``risk_free`` is the return of one period."""
+    _check_finite(returns)
+    if len(returns) < 2 or (deviation := float(np.std(returns, ddof=1))) <= ROUNDING * float(np.abs(returns).max()):
+        return None
+    return _ratio((float(np.mean(returns)) - risk_free) * math.sqrt(periods_per_year), deviation)
+
+
+def sortino(returns: FloatArray, periods_per_year: float = DAYS_PER_YEAR, target: float = 0.0) -> float | None:
+    """Mean return above the target by the downside deviation over all periods, a year; None when nothing fell short."""
+    _check_finite(returns)
+    if len(returns) < 2:
+        return None
+    shortfall = np.minimum(returns - target, 0.0)
+    deviation = math.sqrt(float(np.mean(shortfall * shortfall)))
+    if deviation <= ROUNDING * float(np.abs(returns).max()):
+        return None
+    return _ratio((float(np.mean(returns)) - target) * math.sqrt(periods_per_year), deviation)
+
+
+def cagr(equity: FloatArray, years: float) -> float | None:
+    """Growth a year. None without time passed, or when a short span would be blown up beyond any float."""
+    _check(equity)
+    if len(equity) < 2 or not years > 0.0:
+        return None
+    try:
+        growth = math.pow(equity[-1] / equity[0], 1.0 / years)
+    except OverflowError:
+        return None
+    return growth - 1.0 if math.isfinite(growth) else None
+
+
+def calmar(equity: FloatArray, years: float) -> float | None:
+    """Growth a year by the deepest drawdown; None when there was none."""
+    growth, drawdown = cagr(equity, years), max_drawdown(equity)
+    return None if growth is None or drawdown is None else _ratio(growth, drawdown.depth)
+
+
+def profit_factor(profits: Sequence[float]) -> float | None:
+    """Money won by money lost, over trades net of all costs; None when nothing was lost."""
+    won = math.fsum(profit for profit in profits if profit > 0.0)
+    return _ratio(won, -math.fsum(profit for profit in profits if profit < 0.0))
+
+
+def win_rate(profits: Sequence[float]) -> float | None:
+    """The share of trades that won, 0..1."""
+    return sum(profit > 0.0 for profit in profits) / len(profits) if profits else None
+
+
+def expectancy(profits: Sequence[float]) -> float | None:
+    """What the average trade brought in."""
+    return math.fsum(profits) / len(profits) if profits else None
+
+
+def exposure(invested: FloatArray) -> float | None:
+    """The share of bars at whose close something was held."""
+    _check_finite(invested)
+    return float(np.mean(invested > 0.0)) if len(invested) else None
+
+
+def _ratio(part: float, whole: float) -> float | None:
+    ratio = part / whole if whole > 0.0 else math.inf
+    return ratio if math.isfinite(ratio) else None
+
+
+def _check(equity: FloatArray) -> None:
+    if not (np.isfinite(equity).all() and (equity[:-1] > 0.0).all() and (equity >= 0.0).all()):
+        raise ValueError("an equity curve needs finite values above 0; only its last may be 0")
+
+
+def _check_finite(values: FloatArray) -> None:
+    if not np.isfinite(values).all():
+        raise ValueError("statistics need finite values")

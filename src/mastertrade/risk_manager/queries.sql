@@ -1,0 +1,87 @@
+-- name: begin_judging
+-- Why: what is read after it stays true until the verdict commits, and a halt either is seen here or comes later.
+SELECT begin_judging(:account_id, :strategy_id, :instrument_id);
+
+-- name: load_case
+-- Why: everything a judgement looks at, in one snapshot. Prices come from the stored candles, not from the marks, so that
+-- the order in which consumers see a minute does not change a decision.
+SELECT i.*, a.venue AS account_venue, a.quote_asset,
+       s.enabled AND coalesce(c.enabled, true) AS strategy_is_enabled,
+       coalesce(c.risk_multiplier, 1)::float8 AS risk_multiplier, c.max_position_size,
+       l.close AS last_close, l.close_time AS last_close_time,
+       account_equity(a.id, :now) AS equity,
+       m.equity AS marked_equity, m.high_water_mark, m.day AS marked_day, m.day_start_equity,
+       coalesce(q.free_balance, 0)::numeric AS quote_free,
+       coalesce(b.free_balance, 0)::numeric AS base_free,
+       coalesce(b.free_balance + b.locked_balance, 0)::numeric AS base_held,
+       (SELECT coalesce(sum(r.remaining), 0) FROM reservations r JOIN approvals p ON p.reservation_id = r.id
+         WHERE r.account_id = a.id AND r.asset = i.quote AND r.released_at IS NULL
+           AND p.instrument_id = i.id AND p.side = 'BUY') AS pending_buys,
+       (SELECT coalesce(sum(o.quantity), 0) FROM strategy_positions o
+         WHERE o.strategy_id = s.id AND o.instrument_id = i.id AND o.account_id = a.id AND o.status = 'open'
+       ) AS position_quantity,
+       in_flight(a.id, s.id, i.id, :now) AS in_flight,
+       (SELECT string_agg(format('%s is %s by %s: %s', t.scope, t.mode, t.actor, t.reason), ', ' ORDER BY t.scope)
+          FROM trading_state t WHERE t.mode <> 'running'
+           AND t.scope IN ('global', 'account:' || a.id, 'strategy:' || s.id, 'instrument:' || i.id)) AS halts
+  FROM accounts a
+  JOIN strategies s ON s.id = :strategy_id
+  JOIN instruments i ON i.id = :instrument_id
+  LEFT JOIN strategy_environment_configs c ON c.strategy_id = s.id
+  LEFT JOIN account_marks m ON m.account_id = a.id
+  LEFT JOIN portfolio_balances q ON q.account_id = a.id AND q.asset = i.quote
+  LEFT JOIN portfolio_balances b ON b.account_id = a.id AND b.asset = i.base
+  LEFT JOIN LATERAL last_candle(i.id, :now) l ON true
+ WHERE a.id = :account_id;
+
+-- name: commit_verdict
+-- Why: verdict, checks, reservation and approval are one call: all of them or none.
+SELECT commit_verdict(:verdict_id, :signal_id, :disposition, :requested, :approved, :reason, :equity, :decided_at, :checks,
+                      :approval);
+
+-- name: mark_book
+-- Why: once a minute every position and account is worth something else.
+SELECT mark_book(:venues, :at);
+
+-- name: move_position
+-- Why: a fill opened or changed a position; the fill carries what is held after it.
+INSERT INTO risk_positions AS p (id, strategy_id, account_id, instrument_id, symbol, side, quantity, entry_price, current_price,
+                                 unrealized_pnl, realized_pnl, position_value_usd, created_at, updated_at)
+SELECT :id, :strategy_id, :account_id, :instrument_id, :symbol, 'long', f.quantity, f.entry_price, f.price,
+       round((f.price - f.entry_price) * f.quantity, 18), :realized_pnl, round(f.price * f.quantity, 18), :at, :at
+  FROM (SELECT :quantity::numeric AS quantity, :entry_price::numeric AS entry_price, :price::numeric AS price) f
+ON CONFLICT (instrument_id, account_id, strategy_id) WHERE status = 'open' AND instrument_id IS NOT NULL DO UPDATE SET
+    quantity = EXCLUDED.quantity, entry_price = EXCLUDED.entry_price, current_price = EXCLUDED.current_price,
+    unrealized_pnl = EXCLUDED.unrealized_pnl, realized_pnl = p.realized_pnl + EXCLUDED.realized_pnl,
+    position_value_usd = EXCLUDED.position_value_usd, updated_at = greatest(p.updated_at, EXCLUDED.updated_at);
+
+-- name: end_position
+-- Why: a fill closed the position; its stops have nothing left to protect.
+WITH closed AS (
+    UPDATE risk_positions
+       SET status = 'closed', quantity = 0, current_price = :price, unrealized_pnl = 0, position_value_usd = 0,
+           realized_pnl = realized_pnl + :realized_pnl::numeric, updated_at = greatest(updated_at, :at), closed_at = :at
+     WHERE instrument_id = :instrument_id AND account_id = :account_id AND strategy_id = :strategy_id AND status = 'open'
+ RETURNING id)
+UPDATE stop_losses s SET status = 'cancelled', updated_at = :at FROM closed c WHERE s.position_id = c.id AND s.status = 'active';
+
+-- name: scope_exists
+-- Why: a halt of something that does not exist would only look like safety.
+SELECT CASE :kind::text
+       WHEN 'global' THEN true
+       WHEN 'account' THEN EXISTS (SELECT 1 FROM accounts WHERE id = :uuid::uuid)
+       WHEN 'strategy' THEN EXISTS (SELECT 1 FROM strategies WHERE id = :uuid::uuid)
+       ELSE EXISTS (SELECT 1 FROM instruments WHERE id = :number::bigint) END;
+
+-- name: halt_trading
+-- Why: stops every opening order of a scope; once it has committed none leaves any more.
+SELECT * FROM halt_trading(:scope, :reason, :actor, :at);
+
+-- name: resume_trading
+-- Why: the only way out of a halt, with who and why.
+SELECT * FROM resume_trading(:scope, :reason, :actor, :at);
+
+-- name: trading_states
+-- Why: people see what runs and what does not, the tightest first.
+SELECT scope, mode, reason, actor, version, changed_at FROM trading_state
+ ORDER BY array_position(ARRAY['halted', 'reduce_only', 'running'], mode), scope LIMIT 1000;

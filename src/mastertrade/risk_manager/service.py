@@ -1,0 +1,231 @@
+"""The risk manager: a verdict for every signal, a reservation for every approval, marks for the book, the halt."""
+
+import logging
+from dataclasses import replace
+from datetime import timedelta
+from decimal import Decimal
+
+from mastertrade.domain.events import (
+    CandlesClosed,
+    OrderApproved,
+    OrderFilled,
+    OrderRefused,
+    SignalRaised,
+    TradingStateChanged,
+)
+from mastertrade.domain.orders import ApprovedOrder
+from mastertrade.domain.risk import Check, Disposition, TradingState, Verdict, parse_scope
+from mastertrade.domain.strategy import Signal
+from mastertrade.messaging.bus import Bus, Subscription
+from mastertrade.risk_manager.case import Case
+from mastertrade.risk_manager.config import RiskSettings
+from mastertrade.risk_manager.judge import Judgement, SizedOrder, judge
+from mastertrade.risk_manager.postgres_database import ALREADY_JUDGED, COMMITTED, UNKNOWN_SIGNAL, RiskPostgresDatabase
+from mastertrade.shared.clock import Clock
+from mastertrade.shared.errors import DatabaseBusy, NotFound, UsageError
+from mastertrade.shared.postgres_manager import PostgresManager, Transaction
+from mastertrade.shared.retry import Backoff, retry
+from mastertrade.shared.serialization import new_id
+from mastertrade.shared.service import Service
+
+log = logging.getLogger(__name__)
+
+MAX_REJUDGEMENTS = 2
+"""How often a verdict that the database could not commit is made again on fresh numbers. They rarely differ, since
+nobody else judges for the account meanwhile: only fills and deposits can have moved them."""
+HALT_BACKOFF = Backoff(first_s=0.01, longest_s=0.5, for_s=60.0)
+"""A halt that lost its turn (a deadlock, a lock not free in time) left nothing behind and simply asks again."""
+NOTHING = Decimal(0)
+WORDS = {
+    "halted": "trading was halted meanwhile",
+    "in_flight": "an order or approval of this strategy and instrument appeared meanwhile",
+    "insufficient": "the balance did not cover the reservation",
+}
+
+
+class RiskManager(Service):
+    """Signals are judged one at a time per account; different accounts side by side."""
+
+    name = "risk_manager"
+
+    def __init__(self, *, settings: RiskSettings, clock: Clock, bus: Bus, manager: PostgresManager) -> None:
+        super().__init__(clock=clock)
+        self._settings = settings
+        self._limits = settings.limits()
+        self._bus = bus
+        self._manager = manager
+        self._database = RiskPostgresDatabase()
+
+    def subscriptions(self) -> list[Subscription]:
+        return [
+            Subscription(
+                consumer=self.name,
+                handlers={SignalRaised: self.on_signal_raised},
+                on_dead_letter=self.on_dead_letter,
+            ),
+            Subscription(
+                consumer=f"{self.name}.book",
+                handlers={CandlesClosed: self.on_candles_closed, OrderFilled: self.on_order_filled},
+                durable=False,  # every effect is a row, made again from the same events should a crash undo it
+            ),
+        ]
+
+    # --- judging ---
+
+    async def on_signal_raised(self, event: SignalRaised, tx: Transaction) -> None:
+        mode = await self._database.begin_judging(tx, event.signal)
+        outcome = ""
+        for _ in range(1 + MAX_REJUDGEMENTS):
+            now = self._clock.now()
+            case = await self._database.load_case(tx, event.signal, mode=mode, now=now)
+            judgement = judge(case, self._limits, verdict_id=new_id(now))
+            outcome = await self._commit(tx, event, case, judgement)
+            if outcome in (COMMITTED, ALREADY_JUDGED):
+                return
+            if outcome == UNKNOWN_SIGNAL:
+                raise NotFound(f"signal {event.signal.id} is not stored: there is nothing to judge")
+        await self._commit(tx, event, case, _given_up(judgement, WORDS[outcome]))
+
+    async def _commit(self, tx: Transaction, event: SignalRaised, case: Case, judgement: Judgement) -> str:
+        verdict, order = judgement.verdict, judgement.order
+        approval = self._approval(event.signal, verdict, order) if order else None
+        outcome = await self._database.commit_verdict(tx, verdict, equity=case.equity, order=order, approval=approval)
+        if outcome == COMMITTED:
+            await self._bus.publish(_answer(event, verdict, approval), within=tx)
+        return outcome
+
+    def _approval(self, signal: Signal, verdict: Verdict, order: SizedOrder) -> ApprovedOrder:
+        at = verdict.decided_at
+        return ApprovedOrder(
+            approval_id=new_id(at),
+            verdict_id=verdict.id,
+            signal_id=signal.id,
+            strategy_id=signal.strategy_id,
+            account_id=signal.account_id,
+            reservation_id=new_id(at),
+            instrument_id=signal.instrument_id,
+            symbol=signal.symbol,
+            side=order.side,
+            type=order.type,
+            quantity=order.quantity,
+            limit_price=order.limit_price,
+            reduces=order.reduces,
+            approved_at=at,
+            valid_until=min(signal.valid_until, at + timedelta(seconds=self._settings.approval_valid_s)),
+        )
+
+    async def on_dead_letter(self, event: SignalRaised, tx: Transaction) -> None:
+        """A signal that could not be judged is disposed of all the same."""
+        now = self._clock.now()
+        verdict = Verdict(
+            id=new_id(now),
+            signal_id=event.signal.id,
+            disposition=Disposition.FAILED,
+            requested_quantity=NOTHING,
+            approved_quantity=NOTHING,
+            checks=(),
+            reason="judging failed every time it was tried; the dead letter holds the error",
+            decided_at=now,
+        )
+        outcome = await self._database.commit_verdict(tx, verdict)
+        if outcome == UNKNOWN_SIGNAL:
+            log.error("a signal that was never stored could not be judged", extra={"signal_id": str(event.signal.id)})
+        elif outcome == COMMITTED:
+            await self._bus.publish(_answer(event, verdict, None), within=tx)
+
+    # --- the book ---
+
+    async def on_candles_closed(self, event: CandlesClosed, tx: Transaction) -> None:
+        closed_at = event.open_time + timedelta(seconds=event.interval_s)
+        await self._database.mark_book(tx, event.venues, at=closed_at)
+
+    async def on_order_filled(self, event: OrderFilled, tx: Transaction) -> None:
+        if event.strategy_id is not None:
+            await self._database.move_position(tx, event)
+
+    # --- trading state ---
+
+    async def halt(self, scope: str, reason: str, actor: str) -> TradingState:
+        """Once this returns, nothing that opens or enlarges a position in the scope is approved or sent any more; exits
+        and cancels are. Works whatever the state was before, and does not give up while the database answers."""
+        scope = await self._known_scope(scope)
+
+        async def change() -> TradingState:
+            async with self._manager.transaction() as tx:
+                now = self._clock.now()
+                state = await self._database.halt_trading(tx, scope=scope, reason=reason, actor=actor, at=now)
+                await self._publish_state(tx, state)
+            return state
+
+        return await retry(change, when=lambda error: isinstance(error, DatabaseBusy), backoff=HALT_BACKOFF)
+
+    async def resume(self, scope: str, reason: str, actor: str) -> TradingState:
+        """Other scopes stay as they are: an account resumed under a global halt stays halted."""
+        scope = await self._known_scope(scope)
+        async with self._manager.transaction() as tx:
+            now = self._clock.now()
+            state = await self._database.resume_trading(tx, scope=scope, reason=reason, actor=actor, at=now)
+            await self._publish_state(tx, state)
+        return state
+
+    async def trading_states(self) -> list[TradingState]:
+        """Every scope that was ever changed, the tightest first; a scope that is not listed runs."""
+        return await self._database.trading_states(self._manager)
+
+    async def _known_scope(self, scope: str) -> str:
+        """The scope as it is stored. UsageError for what is none, NotFound for what does not exist."""
+        try:
+            kind, id = parse_scope(scope)
+        except ValueError as error:
+            raise UsageError(str(error)) from None
+        if not await self._database.scope_exists(self._manager, kind, id):
+            raise NotFound(f"there is no {kind} {id}; nothing was changed")
+        return kind if id is None else f"{kind}:{id}"
+
+    async def _publish_state(self, tx: Transaction, state: TradingState) -> None:
+        changed = TradingStateChanged(
+            id=new_id(state.changed_at),
+            occurred_at=state.changed_at,
+            scope=state.scope,
+            mode=state.mode,
+            reason=state.reason,
+            actor=state.actor,
+        )
+        await self._bus.publish(changed, within=tx)
+        log.warning("trading %s: %s", state.mode, state.reason, extra={"scope": state.scope, "actor": state.actor})
+
+
+def _given_up(judgement: Judgement, words: str) -> Judgement:
+    """The refusal of an approval that the database turned down each time."""
+    check = Check(name="commit", value=None, limit=None, unit="", passed=False, detail=words)
+    verdict = replace(
+        judgement.verdict,
+        disposition=Disposition.REFUSED,
+        approved_quantity=NOTHING,
+        checks=(*judgement.verdict.checks, check),
+        reason=f"{check.name}: {words}",
+    )
+    return Judgement(verdict=verdict, order=None)
+
+
+def _answer(event: SignalRaised, verdict: Verdict, approval: ApprovedOrder | None) -> OrderApproved | OrderRefused:
+    """Its id is the row it reports, so that a second announcement of the same row is the same event."""
+    if approval is not None:
+        return OrderApproved(
+            id=approval.approval_id,
+            occurred_at=approval.approved_at,
+            correlation_id=event.signal.id,
+            causation_id=event.id,
+            approval=approval,
+        )
+    failed = tuple(f"{check.name}: {check.detail}" for check in verdict.checks if not check.passed)
+    return OrderRefused(
+        id=verdict.id,
+        occurred_at=verdict.decided_at,
+        correlation_id=event.signal.id,
+        causation_id=event.id,
+        signal_id=event.signal.id,
+        verdict_id=verdict.id,
+        disposition=verdict.disposition,
+        reasons=failed or (verdict.reason,),
+    )

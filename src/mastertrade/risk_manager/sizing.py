@@ -1,0 +1,53 @@
+"""Sizing: how much a signal asks for, what it would cost, and how much a given amount buys."""
+
+from decimal import ROUND_FLOOR, Decimal, localcontext
+
+from mastertrade.domain.orders import round_down, round_up
+from mastertrade.quant.sizing import signal_multiplier
+from mastertrade.risk_manager.case import Case, Limits
+
+HUNDRED = Decimal(100)
+QUOTE_UNIT = Decimal("0.00000001")
+"""Reservations are whole units of this, rounded up."""
+_DIGITS = 60
+"""Enough for an amount with 18 decimals times another: nothing is rounded on the way; quotients are cut downwards."""
+
+
+def requested_quantity(case: Case, limits: Limits) -> Decimal:
+    """What the signal asks for before any limit: an exit all its strategy holds, an entry a fixed share of equity.
+
+    The share of an entry is ``position_percent`` times the part its strength deserves. With the defaults an ordinary
+    signal (confidence 60 to 80) asks for 6 % x 0.8 = 4.8 % of equity, a little less than the position cap of 5 %, so
+    that it passes whole; a stronger one asks for 6 % and is cut to the cap.
+    """
+    if case.is_exit:
+        return whole_lots(case, case.position_quantity)
+    strength = signal_multiplier(case.signal.confidence / 100)
+    share = limits.position_percent / HUNDRED * Decimal(str(strength)) * Decimal(str(case.risk_multiplier))
+    return affordable_quantity(case, case.equity * share)
+
+
+def affordable_quantity(case: Case, amount: Decimal, cost_rate: Decimal = Decimal(0)) -> Decimal:
+    """Whole lots that ``amount`` of quote buys at the case's price and a cost rate on top; 0 when it buys none."""
+    with localcontext(prec=_DIGITS, rounding=ROUND_FLOOR):
+        return round_down(max(amount, Decimal(0)) / (case.price * (1 + cost_rate)), case.instrument.lot_size)
+
+
+def whole_lots(case: Case, quantity: Decimal) -> Decimal:
+    """``quantity`` cut to the instrument's lot."""
+    with localcontext(prec=_DIGITS):
+        return round_down(quantity, case.instrument.lot_size)
+
+
+def buy_cost_rate(case: Case, limits: Limits) -> Decimal:
+    """What a market buy may cost beyond its price, as a fraction of it: the fee and room for slippage."""
+    return case.instrument.taker_fee + limits.slippage_percent / HUNDRED
+
+
+def reservation(case: Case, limits: Limits) -> tuple[str, Decimal]:
+    """Asset and amount to set aside for the case's quantity: quote for a buy, the sold units for a sale."""
+    if case.is_exit:
+        return case.instrument.base, case.quantity
+    with localcontext(prec=_DIGITS):
+        cost = case.quantity * case.price * (1 + buy_cost_rate(case, limits))
+        return case.instrument.quote, round_up(cost, QUOTE_UNIT)

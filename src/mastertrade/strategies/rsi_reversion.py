@@ -1,0 +1,68 @@
+"""RSI reversion: buy when the sellers tire, leave when the price has come back or the buyers tire."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+import numpy as np
+
+from mastertrade.quant.bars import Bars, FloatArray
+from mastertrade.quant.indicators import rsi
+from mastertrade.strategies.template import SIGNAL_FREE, Parameters, Range, changes_at, known_values
+
+BASE_CONFIDENCE = 50.0
+MAX_CONFIDENCE = 95.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RsiReversionParameters(Parameters):
+    """``exit`` 100 waits for the overbought side."""
+
+    period: Annotated[int, Range(low=2, high=200)] = 14
+    oversold: Annotated[float, Range(low=1, high=50)] = 30.0
+    exit: Annotated[float, Range(low=30, high=100)] = 55.0
+    overbought: Annotated[float, Range(low=50, high=99)] = 70.0
+
+    def contradictions(self) -> list[str]:
+        return [] if self.oversold < self.exit else [f"oversold {self.oversold:g} must be below exit {self.exit:g}"]
+
+
+class RsiReversion:
+    name = "rsi_reversion"
+    legacy_type = "RSI"
+    parameter_type = RsiReversionParameters
+
+    def warm_up(self, params: RsiReversionParameters) -> int:
+        """Leaving a zone needs the strength of two bars."""
+        return params.period + 1
+
+    def positions(self, bars: Bars, params: RsiReversionParameters) -> FloatArray:
+        strength = rsi(bars.close, params.period)
+        before = _before(strength)
+        leaves = (strength >= params.exit) | ((before > params.overbought) & (strength <= params.overbought))
+        enters = (before < params.oversold) & (strength >= params.oversold) & ~leaves
+        # The last thing that happened decides: held after an entry, not held after an exit or before anything.
+        latest = np.maximum.accumulate(np.where(enters | leaves, np.arange(len(bars)), -1))
+        return np.where(latest >= 0, enters[latest], False).astype(np.float64)
+
+    def evidence(self, bars: Bars, params: RsiReversionParameters, i: int) -> dict[str, float]:
+        strength = rsi(bars.close, params.period)
+        name = f"rsi_{params.period}"
+        return known_values(i, {"close": bars.close, name: strength, f"{name}_before": _before(strength)})
+
+    def confidence(self, bars: Bars, params: RsiReversionParameters, i: int) -> float:
+        """Grows with each point by which the strength is past the level it crossed."""
+        targets = self.positions(bars, params)
+        if not changes_at(targets, i):
+            return SIGNAL_FREE
+        strength = float(rsi(bars.close, params.period)[i])
+        if targets[i]:
+            beyond = strength - params.oversold
+        elif strength >= params.exit:
+            beyond = strength - params.exit
+        else:
+            beyond = params.overbought - strength
+        return min(MAX_CONFIDENCE, BASE_CONFIDENCE + beyond)
+
+
+def _before(values: FloatArray) -> FloatArray:
+    return np.concatenate(([np.nan], values[:-1])) if len(values) else values

@@ -1,0 +1,89 @@
+"""Orders in any state and fills of them, written as orders.sql is called."""
+
+from dataclasses import dataclass, field
+from datetime import timedelta
+from decimal import Decimal
+from itertools import count
+from typing import Any
+from uuid import UUID, uuid4
+
+from mastertrade.domain.orders import Fill, OrderStatus
+from mastertrade.order_executor.postgres_database import ExecutorPostgresDatabase, FillOutcome
+from mastertrade.shared.postgres_manager import Database, PostgresManager
+from tests.postgres.executor_seed import START, Desk
+
+S = OrderStatus
+LATER = START + timedelta(seconds=5)
+SENT = (S.SUBMITTING,)
+OPEN = (*SENT, S.OPEN)
+PATHS: dict[OrderStatus, tuple[OrderStatus, ...]] = {
+    S.NEW: (),
+    S.SUBMITTING: SENT,
+    S.OPEN: OPEN,
+    S.UNKNOWN: (*SENT, S.UNKNOWN),
+    S.NOT_FOUND: (*SENT, S.UNKNOWN, S.NOT_FOUND),
+    S.PENDING_CANCEL: (*OPEN, S.PENDING_CANCEL),
+    S.PENDING_REPLACE: (*OPEN, S.PENDING_REPLACE),
+} | {status: (*OPEN, status) for status in (S.PARTIALLY_FILLED, S.FILLED, S.CANCELED, S.EXPIRED, S.REJECTED)}
+"""A legal way from NEW to each state."""
+
+
+@dataclass(frozen=True)
+class Orders:
+    """An open desk, and orders.sql as calls."""
+
+    desk: Desk
+    numbers: "count[int]" = field(default_factory=count)
+
+    @property
+    def db(self) -> PostgresManager:
+        return self.desk.manager
+
+    async def new(self, side: str = "BUY", quantity: Any = 1, *, strategy: bool = True, reserve: Any = None) -> UUID:
+        """An order in NEW, with a reservation when asked for."""
+        id, reservation = uuid4(), uuid4() if reserve else None
+        asset = "USDT" if side == "BUY" else "BTC"
+        if reserve:
+            call = "SELECT reserve_balance($1, $2, $3, $4, $5)"
+            assert await self.db.fetchval(call, reservation, self.desk.account.id, asset, reserve, START)
+        await self.db.execute(
+            "INSERT INTO orders (id, client_order_id, symbol, order_type, account_id, instrument_id, strategy_id,"
+            " reservation_id, side, quantity, order_time)"
+            " VALUES ($1, $1::uuid::text, 'BTC/USDT', 'MARKET', $2, $3, $4, $5, $6, $7, $8)",
+            id, self.desk.account.id, self.desk.instrument.id, self.desk.strategy_id if strategy else None, reservation,
+            side, quantity, START,
+        )  # fmt: skip
+        return id
+
+    async def bring(self, id: UUID, to: OrderStatus) -> None:
+        for step in PATHS[to]:
+            await set_status(self.db, id, step)
+
+    async def fill(self, order: UUID, quantity: Any, price: Any = 100, **changes: Any) -> FillOutcome:
+        told: dict[str, Any] = {
+            "client_order_id": str(order), "exchange_order_id": f"ex-{order}",
+            "exchange_trade_id": f"t{next(self.numbers)}", "quantity": Decimal(quantity), "price": Decimal(price),
+            "commission": Decimal(0), "commission_asset": "USDT", "is_maker": False, "trade_time": LATER,
+        }  # fmt: skip
+        async with self.db.transaction() as tx:
+            return await ExecutorPostgresDatabase().apply_fill(
+                tx, self.desk.account.id, Fill(**told | changes), fill_id=uuid4(), at=LATER
+            )
+
+    async def row(self, order: UUID) -> Any:
+        return await self.db.fetchrow("SELECT * FROM orders WHERE id = $1", order)
+
+    async def balances(self) -> Any:
+        """Free and reserved, by asset."""
+        rows = await self.db.fetch("SELECT asset, free_balance, locked_balance FROM portfolio_balances")
+        return {row["asset"]: (row["free_balance"], row["locked_balance"]) for row in rows}
+
+    async def position(self) -> Any:
+        """The open one: quantity, cost, entry price."""
+        row = await self.db.fetchrow("SELECT quantity, cost, entry_price FROM strategy_positions WHERE status = 'open'")
+        return row and tuple(row.values())
+
+
+async def set_status(db: Database, id: UUID, to: OrderStatus) -> None:
+    filled = ", filled_quantity = quantity" if to is S.FILLED else ""
+    await db.execute(f"UPDATE orders SET status = $2, update_time = $3{filled} WHERE id = $1", id, to.value, LATER)
