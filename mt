@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""MasterTrade without a set-up: makes .venv beside this file, installs requirements.lock into it, runs your command.
+"""MasterTrade without a set-up: makes .venv beside this file, installs the locked packages into it, runs your command.
 
   ./mt demo                 the whole platform once, from candle to ledger, in about a minute
   ./mt up                   the five services, until Ctrl-C
@@ -8,9 +8,10 @@
   ./mt test [PYTEST ARGS]   all tests, or those named
   ./mt check [TOOL ...]     format, lint, types, floors, schema, house
   ./mt bench [NAME ...]     one benchmark; without a name, the list of them
-  ./mt lock [--upgrade]     writes requirements.lock anew from pyproject.toml
+  ./mt lock [--upgrade]     writes the locks anew from pyproject.toml
 
-Needs Python 3.11 or newer and nothing else. The first run installs; every later one starts at once.
+Needs Python 3.11 or newer and nothing else. The first run installs what trading needs (requirements.lock), the first
+test, check or bench what developing needs besides (requirements-dev.lock); every later one starts at once.
 """
 
 # Pythons from 3.6 on must be able to read this file as far as the line that tells them they are too old.
@@ -22,6 +23,8 @@ ROOT = os.path.dirname(os.path.realpath(__file__))
 VENV = os.path.join(ROOT, ".venv")
 PYTHON = os.path.join(VENV, "bin", "python")
 LOCK = os.path.join(ROOT, "requirements.lock")
+DEV_LOCK = os.path.join(ROOT, "requirements-dev.lock")
+"""Holds everything in LOCK, at the same versions."""
 UV_LOCK = os.path.join(ROOT, "requirements-uv.lock")
 STAMP = os.path.join(VENV, ".mt-stamp")
 LOG = os.path.join(VENV, ".mt-install.log")
@@ -39,12 +42,13 @@ def main(arguments: list) -> None:
     if not arguments or arguments[0] in ("-h", "--help", "help"):
         print(__doc__.strip())
         return
-    if not is_installed():
-        install()
+    own_commands = {"test": test, "check": check, "bench": bench, "lock": lock}
+    wanted = DEV_LOCK if arguments[0] in own_commands else LOCK
+    if not is_installed(wanted):
+        install(wanted)
     os.environ["PYTHONPATH"] = os.pathsep.join(
         filter(None, [os.path.join(ROOT, "src"), os.environ.get("PYTHONPATH", "")])
     )
-    own_commands = {"test": test, "check": check, "bench": bench, "lock": lock}
     if arguments[0] in own_commands:
         os.chdir(ROOT)
         own_commands[arguments[0]](arguments[1:])
@@ -83,9 +87,9 @@ def hand_over_to_newer_python() -> None:
 # The environment -----------------------------------------------------------------------------------------------------
 
 
-def wanted_stamp() -> str:
-    """What the environment was made from: the locked packages, and the interpreter that .venv points to."""
-    with open(LOCK, "rb") as file:
+def stamp_of(lock_file: str) -> str:
+    """What an environment is made from: the locked packages, and the interpreter that .venv points to."""
+    with open(lock_file, "rb") as file:
         return hashlib.sha256(file.read()).hexdigest() + " " + os.path.realpath(PYTHON)
 
 
@@ -103,11 +107,11 @@ def write_stamp(text: str) -> None:
     os.replace(STAMP + ".new", STAMP)
 
 
-def is_installed() -> bool:
-    return os.access(PYTHON, os.X_OK) and read_stamp() == wanted_stamp()
+def is_installed(lock_file: str) -> bool:
+    return os.access(PYTHON, os.X_OK) and read_stamp() in (stamp_of(lock_file), stamp_of(DEV_LOCK))
 
 
-def install() -> None:
+def install(lock_file: str) -> None:
     import fcntl
     import time
 
@@ -122,18 +126,18 @@ def install() -> None:
     except BlockingIOError:
         say("another ./mt is installing; waiting for it\n")
         fcntl.flock(mutex, fcntl.LOCK_EX)
-    if is_installed():  # by the one we waited for
+    if is_installed(lock_file):  # by the one we waited for
         return
     try:
-        fill_environment(mutex)
-        write_stamp(wanted_stamp())
+        fill_environment(lock_file, mutex)
+        write_stamp(stamp_of(lock_file))
     except OSError as error:
         fail("installing into {} failed: {}".format(VENV, error))
     os.close(mutex)
     say("installed into .venv in {:.1f} s\n".format(time.monotonic() - began))
 
 
-def fill_environment(mutex: int) -> None:
+def fill_environment(lock_file: str, mutex: int) -> None:
     old = read_stamp()
     interpreter_changed = " " in old and old.split(" ", 1)[1] != os.path.realpath(PYTHON)
     if old == INSTALLING or interpreter_changed or not os.access(PYTHON, os.X_OK):
@@ -148,11 +152,12 @@ def fill_environment(mutex: int) -> None:
             fail("cannot make .venv:\n" + end_of_log() + "\n" + without_pip())
     write_stamp(INSTALLING)
     uv = find_uv(mutex)
-    sync = ["pip", "sync", "--quiet", "--require-hashes", "--python", PYTHON, LOCK]
+    sync = ["pip", "sync", "--quiet", "--require-hashes", "--python", PYTHON, lock_file]
     if uv and step("installing packages", [uv, *sync], mutex):
         return
-    if not step("installing packages with pip", [*find_pip(mutex), *pip_install(LOCK)], mutex):
-        fail("cannot install requirements.lock (whole log: {}):\n{}".format(LOG, end_of_log()))
+    if not step("installing packages with pip", [*find_pip(mutex), *pip_install(lock_file)], mutex):
+        name = os.path.basename(lock_file)
+        fail("cannot install {} (whole log: {}):\n{}".format(name, LOG, end_of_log()))
 
 
 def remove_environment() -> None:
@@ -280,7 +285,12 @@ def lock(arguments: list) -> None:
     if not uv:
         fail("./mt lock needs uv. Install it, or remove .venv and run ./mt check to get the pinned one.")
     options = ["--universal", "--generate-hashes", "--no-emit-index-url", "--no-emit-find-links", "--quiet", *arguments]
-    sources = ((LOCK, ["pyproject.toml", "--group", "dev"], ""), (UV_LOCK, ["-", "--python-version", "3.11"], "uv\n"))
+    runs = ["pyproject.toml", "--extra", "live", "--extra", "research"]
+    sources = (
+        (DEV_LOCK, [*runs, "--extra", "ray", "--group", "dev"], ""),
+        (LOCK, [*runs, "--constraint", os.path.basename(DEV_LOCK)], ""),
+        (UV_LOCK, ["-", "--python-version", "3.11"], "uv\n"),
+    )
     for target, source, text in sources:
         command = [uv, "pip", "compile", *source, *options, "--custom-compile-command", "./mt lock", "-o", target]
         if subprocess.run(command, check=False, input=text, text=True, stdout=subprocess.DEVNULL).returncode != 0:

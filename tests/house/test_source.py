@@ -119,7 +119,7 @@ def test_no_path_of_somebodys_machine_is_in_the_tree() -> None:
 
 
 def test_the_lock_pins_every_package_with_hashes_and_without_addresses() -> None:
-    for name in ("requirements.lock", "requirements-uv.lock"):
+    for name in ("requirements.lock", "requirements-dev.lock", "requirements-uv.lock"):
         text = text_of(ROOT / name)
         pins = re.findall(r"^[a-z0-9][^\s=]*==\S+.*?(?=^\S|\Z)", text, flags=re.MULTILINE | re.DOTALL | re.IGNORECASE)
         assert pins, name
