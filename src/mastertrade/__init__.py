@@ -1,3 +1,49 @@
-"""MasterTrade: a self-hosted crypto trading platform on one PostgreSQL."""
+"""MasterTrade: a self-hosted crypto trading platform on one PostgreSQL.
+
+In a notebook or a script::
+
+    import mastertrade as mt
+
+    bars = mt.bars("BTC_USDT-5m.csv.gz")
+    result = mt.backtest(bars, "ma_cross", fast=10, slow=50)
+    table = mt.sweep(bars, "ma_cross", {"fast": range(5, 30, 5), "slow": [50, 100, 200]})
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mastertrade.quant.bars import Bars as Bars
+    from mastertrade.quant.costs import FREE as FREE
+    from mastertrade.quant.costs import Costs as Costs
+    from mastertrade.research.backtesting import backtest as backtest
+    from mastertrade.research.loading import bars as bars
+    from mastertrade.research.loading import folder_of_bars as folder
 
 __version__ = "0.1.0"
+
+_HOMES = {
+    "Bars": ("mastertrade.quant.bars", "Bars"),
+    "Costs": ("mastertrade.quant.costs", "Costs"),
+    "FREE": ("mastertrade.quant.costs", "FREE"),
+    "Result": ("mastertrade.research.result", "Result"),
+    "bars": ("mastertrade.research.loading", "bars"),
+    "folder": ("mastertrade.research.loading", "folder_of_bars"),
+}
+"""Public names and where they live; nothing is imported before somebody asks for it."""
+
+__all__ = ["FREE", "Bars", "Costs", "Result", "__version__", "backtest", "bars", "folder"]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "backtest":  # the room of that name, which can be called (see its __init__)
+        return import_module("mastertrade.backtest")
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}; it has {', '.join(__all__)}")
+    module, attribute = _HOMES[name]
+    found = globals()[name] = getattr(import_module(module), attribute)
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,49 @@
+"""What ``mt.backtest`` hands back: the run, its figures by name, and a page for people."""
+
+from collections.abc import Mapping
+from functools import cached_property
+from html import escape
+from typing import Any
+
+from mastertrade.backtest.report import format_summary, summarise
+from mastertrade.backtest.result import BacktestResult, BacktestTrade
+from mastertrade.quant.bars import FloatArray, TimeArray
+
+
+class Result:
+    """``equity`` is the account at each bar's close (``time`` has the bars' starts), ``trades`` every position from
+    entry to exit, ``metrics`` all figures by name, with None for what the run cannot give. Rates are fractions."""
+
+    def __init__(self, run: BacktestResult, *, strategy: str, parameters: Mapping[str, Any]) -> None:
+        self.run = run
+        self.strategy = strategy
+        self.parameters = dict(parameters)
+
+    @property
+    def equity(self) -> FloatArray:
+        return self.run.equity
+
+    @property
+    def time(self) -> TimeArray:
+        return self.run.time
+
+    @property
+    def trades(self) -> tuple[BacktestTrade, ...]:
+        return self.run.trades
+
+    @cached_property
+    def metrics(self) -> dict[str, Any]:
+        return summarise(self.run)
+
+    @property
+    def title(self) -> str:
+        given = ", ".join(f"{name}={value:g}" if isinstance(value, float) else f"{name}={value}"
+                          for name, value in self.parameters.items())  # fmt: skip
+        return f"{self.strategy}({given})"
+
+    def __repr__(self) -> str:
+        return format_summary(self.metrics, self.title)
+
+    def _repr_html_(self) -> str:
+        """A notebook's cell: the same page, in a fixed width."""
+        return f"<pre style='line-height:1.35'>{escape(repr(self))}</pre>"
