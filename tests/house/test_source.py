@@ -42,7 +42,7 @@ def tree() -> list[Path]:
     found: list[Path] = []
     for folder, folders, files in os.walk(ROOT):
         folders[:] = [name for name in folders if name not in NOT_OURS and not name.endswith("_cache")]
-        found += [Path(folder) / name for name in files]
+        found += [Path(folder) / name for name in files if name not in NOT_OURS]  # .git is a file in a linked checkout
     return sorted(found)
 
 
