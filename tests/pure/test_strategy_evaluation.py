@@ -13,7 +13,7 @@ from mastertrade.domain.strategy import Signal, SignalType
 from mastertrade.quant.bars import Bars, FloatArray
 from mastertrade.shared.errors import BadData, UsageError
 from mastertrade.shared.serialization import new_id
-from mastertrade.strategies import TEMPLATES
+from mastertrade.strategies import TEMPLATES, build
 from mastertrade.strategies.template import Parameters
 from mastertrade.strategy_service.evaluation import Assignment, Templates, evaluate, template_of, valid_until
 from tests.pure.sample_bars import random_walk, written_bars
@@ -91,7 +91,7 @@ def test_signals_of_growing_prefixes_are_the_changes_of_the_targets_over_all_bar
     parameters: dict[str, Any] = {"ma_cross": {"fast": 3, "slow": 7}, "rsi_reversion": {"period": 3}}[name]
     assignment = replace(ASSIGNMENT, template=name, parameters=parameters)
     bars = random_walk(120, seed)
-    targets = TEMPLATES[name].positions(bars, TEMPLATES[name].parameter_type(**parameters))
+    targets = build(name, parameters).positions(bars)
     changes = {i: "BUY" if targets[i] else "SELL" for i in range(1, len(bars)) if targets[i] != targets[i - 1]}
 
     live = {i: signal.type for i in range(1, len(bars)) if (signal := run(bars[: i + 1], assignment))}

@@ -21,6 +21,7 @@ import numpy as np
 
 from mastertrade.backtest.result import BacktestResult, BacktestTrade, Rules
 from mastertrade.quant.bars import Bars, FloatArray
+from mastertrade.quant.columns import Columns, columns_of
 from mastertrade.quant.costs import BUY_SIGN, SELL_SIGN, Costs
 from mastertrade.quant.sizing import fixed_fraction, floor_to_step
 
@@ -32,7 +33,7 @@ TICK_TOLERANCE = 1e-9
 class Decides(Protocol[P_contra]):
     """What the engine needs of a strategy template."""
 
-    def positions(self, bars: Bars, params: P_contra, /) -> FloatArray: ...
+    def positions(self, columns: Columns, params: P_contra, /) -> FloatArray: ...
 
 
 def run(
@@ -55,7 +56,7 @@ def run(
     if not 0.0 < position_fraction <= 1.0:
         raise ValueError(f"position fraction {position_fraction!r} is not above 0 and at most 1")
     markets = [
-        _market(symbol, one, template.positions(one, params), (rules or {}).get(symbol, Rules()))
+        _market(symbol, one, template.positions(columns_of(one), params), (rules or {}).get(symbol, Rules()))
         for symbol, one in by_symbol.items()
     ]
     account = _Account(costs=costs or Costs(), fraction=position_fraction, cash=cash, markets=markets)

@@ -3,10 +3,9 @@
 from dataclasses import dataclass
 from typing import Annotated
 
-import numpy as np
-
-from mastertrade.quant.bars import Bars, FloatArray
-from mastertrade.quant.indicators import sma
+from mastertrade.quant.bars import FloatArray
+from mastertrade.quant.columns import Columns
+from mastertrade.quant.targets import held_above
 from mastertrade.strategies.template import SIGNAL_FREE, Parameters, Range, changes_at, known_values
 
 CROSS_CONFIDENCE = 75.0
@@ -30,16 +29,12 @@ class MaCross:
         """A cross needs the bar before it, so the first bar with both averages cannot be one."""
         return params.slow
 
-    def positions(self, bars: Bars, params: MaCrossParameters) -> FloatArray:
-        fast, slow = sma(bars.close, params.fast), sma(bars.close, params.slow)
-        above = fast > slow
-        # An average that starts above has not crossed: the crossing lies before our data, and is not ours to trade.
-        has_been_below = np.logical_or.accumulate(fast <= slow)
-        return (above & has_been_below).astype(np.float64)
+    def positions(self, columns: Columns, params: MaCrossParameters) -> FloatArray:
+        return held_above(columns.sma(params.fast), columns.sma(params.slow))
 
-    def evidence(self, bars: Bars, params: MaCrossParameters, i: int) -> dict[str, float]:
-        fast, slow = sma(bars.close, params.fast), sma(bars.close, params.slow)
-        return known_values(i, {"close": bars.close, f"sma_{params.fast}": fast, f"sma_{params.slow}": slow})
+    def evidence(self, columns: Columns, params: MaCrossParameters, i: int) -> dict[str, float]:
+        fast, slow = columns.sma(params.fast), columns.sma(params.slow)
+        return known_values(i, {"close": columns.close, f"sma_{params.fast}": fast, f"sma_{params.slow}": slow})
 
-    def confidence(self, bars: Bars, params: MaCrossParameters, i: int) -> float:
-        return CROSS_CONFIDENCE if changes_at(self.positions(bars, params), i) else SIGNAL_FREE
+    def confidence(self, columns: Columns, params: MaCrossParameters, i: int) -> float:
+        return CROSS_CONFIDENCE if changes_at(self.positions(columns, params), i) else SIGNAL_FREE

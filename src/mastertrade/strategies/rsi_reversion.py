@@ -5,8 +5,9 @@ from typing import Annotated
 
 import numpy as np
 
-from mastertrade.quant.bars import Bars, FloatArray
-from mastertrade.quant.indicators import rsi
+from mastertrade.quant.bars import FloatArray
+from mastertrade.quant.columns import Columns
+from mastertrade.quant.targets import held_between
 from mastertrade.strategies.template import SIGNAL_FREE, Parameters, Range, changes_at, known_values
 
 BASE_CONFIDENCE = 50.0
@@ -35,26 +36,24 @@ class RsiReversion:
         """Leaving a zone needs the strength of two bars."""
         return params.period + 1
 
-    def positions(self, bars: Bars, params: RsiReversionParameters) -> FloatArray:
-        strength = rsi(bars.close, params.period)
+    def positions(self, columns: Columns, params: RsiReversionParameters) -> FloatArray:
+        strength = columns.rsi(params.period)
         before = _before(strength)
         leaves = (strength >= params.exit) | ((before > params.overbought) & (strength <= params.overbought))
         enters = (before < params.oversold) & (strength >= params.oversold) & ~leaves
-        # The last thing that happened decides: held after an entry, not held after an exit or before anything.
-        latest = np.maximum.accumulate(np.where(enters | leaves, np.arange(len(bars)), -1))
-        return np.where(latest >= 0, enters[latest], False).astype(np.float64)
+        return held_between(enters, leaves)
 
-    def evidence(self, bars: Bars, params: RsiReversionParameters, i: int) -> dict[str, float]:
-        strength = rsi(bars.close, params.period)
+    def evidence(self, columns: Columns, params: RsiReversionParameters, i: int) -> dict[str, float]:
+        strength = columns.rsi(params.period)
         name = f"rsi_{params.period}"
-        return known_values(i, {"close": bars.close, name: strength, f"{name}_before": _before(strength)})
+        return known_values(i, {"close": columns.close, name: strength, f"{name}_before": _before(strength)})
 
-    def confidence(self, bars: Bars, params: RsiReversionParameters, i: int) -> float:
+    def confidence(self, columns: Columns, params: RsiReversionParameters, i: int) -> float:
         """Grows with each point by which the strength is past the level it crossed."""
-        targets = self.positions(bars, params)
+        targets = self.positions(columns, params)
         if not changes_at(targets, i):
             return SIGNAL_FREE
-        strength = float(rsi(bars.close, params.period)[i])
+        strength = float(columns.rsi(params.period)[i])
         if targets[i]:
             beyond = strength - params.oversold
         elif strength >= params.exit:

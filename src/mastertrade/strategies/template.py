@@ -8,6 +8,7 @@ from difflib import get_close_matches
 from typing import Annotated, Any, Generic, Protocol, TypeVar, get_args, get_origin, get_type_hints
 
 from mastertrade.quant.bars import Bars, FloatArray
+from mastertrade.quant.columns import Columns, columns_of
 from mastertrade.shared.errors import UsageError
 
 SIGNAL_FREE = 0.0
@@ -63,16 +64,16 @@ class Template(Protocol[P]):
         """How many bars at the start can never have a position."""
         ...
 
-    def positions(self, bars: Bars, params: P) -> FloatArray:
+    def positions(self, columns: Columns, params: P) -> FloatArray:
         """The target after each bar's close: 1 hold, 0 do not. It never looks past its bar, so adding bars changes no
         earlier target."""
         ...
 
-    def evidence(self, bars: Bars, params: P, i: int) -> dict[str, float]:
+    def evidence(self, columns: Columns, params: P, i: int) -> dict[str, float]:
         """The numbers the decision at bar ``i`` was made of; values not known yet are left out."""
         ...
 
-    def confidence(self, bars: Bars, params: P, i: int) -> float:
+    def confidence(self, columns: Columns, params: P, i: int) -> float:
         """0..100: how sure the change of target at bar ``i`` is; 0 where it does not change."""
         ...
 
@@ -94,13 +95,13 @@ class Built(Generic[P]):
         return asdict(self.params)
 
     def positions(self, bars: Bars) -> FloatArray:
-        return self.template.positions(bars, self.params)
+        return self.template.positions(columns_of(bars), self.params)
 
     def evidence(self, bars: Bars, i: int) -> dict[str, float]:
-        return self.template.evidence(bars, self.params, i)
+        return self.template.evidence(columns_of(bars), self.params, i)
 
     def confidence(self, bars: Bars, i: int) -> float:
-        return self.template.confidence(bars, self.params, i)
+        return self.template.confidence(columns_of(bars), self.params, i)
 
 
 def make(template: Template[P], parameters: Mapping[str, Any]) -> Built[P]:

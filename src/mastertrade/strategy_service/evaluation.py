@@ -8,6 +8,7 @@ from uuid import UUID
 
 from mastertrade.domain.strategy import Signal, SignalType
 from mastertrade.quant.bars import Bars
+from mastertrade.quant.columns import columns_of
 from mastertrade.shared.errors import BadData, UsageError
 from mastertrade.strategies.template import Built, Template, make, nearest_name
 
@@ -69,6 +70,7 @@ def evaluate(
     built = build_assignment(assignment, templates)
     if len(bars) < 2:
         return None
+    bars = columns_of(bars)  # so that targets, evidence and confidence share what is computed
     targets = built.positions(bars)
     before, target = float(targets[-2]), float(targets[-1])
     if len(targets) != len(bars) or not {before, target} <= {0.0, 1.0}:
