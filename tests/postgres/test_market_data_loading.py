@@ -75,7 +75,9 @@ async def test_the_catalogue_agrees_with_the_rows_after_any_order_of_loads(datab
         rows = await database.fetchrow(
             "SELECT count(*) AS rows, min(open_time) AS first, max(open_time) AS last,"
             " range_agg(tstzrange(open_time, open_time + interval '1 minute'))"
-            " = (SELECT range_agg(covered) FROM coverage) AS covered FROM candles"
+            " = (SELECT tstzmultirange(tstzrange(min(s.first_open_time), min(s.last_close_time)))"
+            " - coalesce((SELECT range_agg(tstzrange(starts, ends)) FROM gaps), '{}') FROM series s) AS covered,"
+            " count(*) = (SELECT sum(m.rows) FROM candle_months m) AS counted FROM candles"
         )
         (series,) = await DATABASE.series(database)
         assert rows is not None
@@ -85,6 +87,7 @@ async def test_the_catalogue_agrees_with_the_rows_after_any_order_of_loads(datab
             rows["last"],
         )
         assert rows["covered"]
+        assert rows["counted"]
 
 
 async def test_gaps_are_the_stretches_without_candles(database: PostgresManager) -> None:
@@ -100,11 +103,10 @@ async def test_gaps_are_the_stretches_without_candles(database: PostgresManager)
     assert await DATABASE.gap_totals(database, series.instrument_id, 60) == (2, 3)
 
 
-async def test_gaps_are_found_across_the_blocks_of_the_coverage(database: PostgresManager) -> None:
+async def test_gaps_are_found_across_days(database: PostgresManager) -> None:
     holes = [0, 719, 720, 721, 1_439, 1_440, 2_159, 2_160, 2_161]
-    await load(database, minutes(4_000, without=holes))  # noon: blocks end after 720, 2,160 and 3,600 minutes
+    await load(database, minutes(4_000, without=holes))
     (series,) = await DATABASE.series(database)
-    assert await database.fetchval("SELECT count(*) FROM coverage") == 4
     gaps = await DATABASE.gaps(database, series.instrument_id, 60, NOON, NOON + 4_000 * MINUTE)
     assert [((gap.start - NOON) // MINUTE, gap.missing) for gap in gaps] == [(0, 1), (719, 3), (1_439, 2), (2_159, 3)]
     inside = await DATABASE.gaps(database, series.instrument_id, 60, NOON + 720 * MINUTE, NOON + 1_440 * MINUTE)
@@ -158,7 +160,7 @@ async def test_the_database_refuses_what_the_edge_would_have_refused(database: P
         ("interval_s", "7"),
     ):
         with pytest.raises(Exception, match="candles_"):
-            await database.execute(f"UPDATE candles SET {column} = {value}")
+            await database.execute(f"SET LOCAL mastertrade.candle_door = 'open'; UPDATE candles SET {column} = {value}")
 
 
 async def test_partitions_are_made_once_for_every_month_between(database: PostgresManager) -> None:
@@ -202,19 +204,12 @@ async def test_the_catalogue_holds_the_last_close_whatever_is_loaded_when(databa
 async def test_the_finest_of_the_latest_candles_is_the_last_close(database: PostgresManager) -> None:
     await load(database, minutes(10))
     id = (await DATABASE.series(database))[0].instrument_id
-    await database.execute(
-        "INSERT INTO candles VALUES ($1, 300, $2, 1, 1, 1, 1, 0), ($1, 300, $3, 2, 2, 2, 2, 0)",
-        id,
-        NOON,
-        NOON + 10 * MINUTE,
+    store = (
+        "SELECT store_candles(300, $2, ARRAY[$1::int], ARRAY[$3::float8], ARRAY[$3::float8], ARRAY[$3::float8],"
+        " ARRAY[$3::float8], ARRAY[0.0::float8], $2)"
     )
-    await database.execute(
-        "INSERT INTO series (instrument_id, interval_s, rows, first_open_time, last_close_time, last_close, updated_at)"
-        " VALUES ($1, 300, 2, $2, $3, 2, $3)",
-        id,
-        NOON,
-        NOON + 15 * MINUTE,
-    )
+    await database.execute(store, id, NOON, 1.0)
+    await database.execute(store, id, NOON + 10 * MINUTE, 2.0)
     found = [
         await database.fetchval("SELECT last_close($1, $2)", id, NOON + n * MINUTE) for n in (4, 5, 6, 12, 15, 600)
     ]

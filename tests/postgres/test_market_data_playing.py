@@ -222,7 +222,11 @@ async def test_the_simulator_played_from_the_middle_goes_on_as_if_it_had_begun_t
     assert (await market.play()).batches == 30
     rows = await rows_of(database)
     assert len(rows) == 120  # an hour on two venues
-    await database.execute("DELETE FROM candles; DELETE FROM coverage; DELETE FROM series")
+    await database.execute(
+        "SELECT remove_candles(instrument_id, interval_s, $1, $2, false, $1) FROM series",
+        start,
+        NOON + timedelta(days=1),
+    )
     await market.load_history(source, until=NOON + timedelta(hours=1))
     assert await rows_of(database) == rows
 

@@ -11,10 +11,11 @@ from typing import Any
 from mastertrade.domain.market import Instrument, legacy_symbol
 from mastertrade.market_data_service import legacy
 from mastertrade.market_data_service.bar_source import DatabaseBars
+from mastertrade.market_data_service.candle_store import CandleWriter
 from mastertrade.market_data_service.config import MarketDataSettings
 from mastertrade.market_data_service.intervals import interval_seconds
-from mastertrade.market_data_service.loading import CandleWriter
 from mastertrade.market_data_service.models import MarketData, OrderBookData, SymbolTracking, TradeData
+from mastertrade.market_data_service.postgres_candles import CandlesPostgresDatabase
 from mastertrade.market_data_service.postgres_database import MarketDataPostgresDatabase
 from mastertrade.market_data_service.postgres_documents import MarketDocumentsPostgresDatabase
 from mastertrade.market_data_service.rules import listing
@@ -48,6 +49,7 @@ class Database(OwnedDatabase):
         super().__init__(manager, clock=clock)
         self._settings = settings or MarketDataSettings()
         self._postgres = MarketDataPostgresDatabase()
+        self._candles = CandlesPostgresDatabase()
         self._documents = MarketDocumentsPostgresDatabase()
 
     # --- candles ---
@@ -209,7 +211,7 @@ class Database(OwnedDatabase):
             assert instrument is not None, "it was just added"
         writer = CandleWriter(manager=self._db)
         async with self._db.transaction(durable=False) as tx:
-            span = await self._postgres.lock_series(tx, instrument.id, interval_s, at=now)
+            span = await self._candles.lock_series(tx, instrument.id, interval_s, at=now)
             await writer.store(tx, instrument.id, bars, span, at=now)
             for data in documents:
                 await self._documents.store_candle_document(

@@ -2,24 +2,18 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-import numpy as np
-from numpy.typing import NDArray
-
-from mastertrade.market_data_service.postgres_database import MarketDataPostgresDatabase, Span, Stored
-from mastertrade.market_data_service.source import RefusedRows, SeriesHistory, Source, to_datetime
-from mastertrade.quant.bars import Bars
+from mastertrade.market_data_service.candle_store import LOAD_TIMEOUT_S, CandleWriter
+from mastertrade.market_data_service.postgres_candles import CandlesPostgresDatabase
+from mastertrade.market_data_service.postgres_database import MarketDataPostgresDatabase
+from mastertrade.market_data_service.source import RefusedRows, SeriesHistory, Source
 from mastertrade.shared.clock import Clock
-from mastertrade.shared.postgres_manager import PostgresManager, Transaction
+from mastertrade.shared.postgres_manager import PostgresManager
 
 log = logging.getLogger(__name__)
-
-LOAD_TIMEOUT_S = 120.0
-"""For one statement or pause of a load; a chunk of 50,000 rows takes a fraction of a second."""
-VALUES = ("open", "high", "low", "close", "volume")
 
 Progress = Callable[[int, int], None]
 """Called with rows done and rows expected, over the whole load; the second is an estimate until the end."""
@@ -67,58 +61,12 @@ class LoadReport:
         return total
 
 
-class CandleWriter:
-    """Writes bars of one series after another. What is there unchanged is not written again, and what is not offered
-    stays: nothing stored is ever lost."""
-
-    def __init__(self, *, manager: PostgresManager) -> None:
-        self._manager = manager
-        self._database = MarketDataPostgresDatabase()
-        self._months: set[tuple[int, int]] = set()
-
-    async def store(self, tx: Transaction, instrument_id: int, bars: Bars, span: Span, *, at: datetime) -> Stored:
-        """Write what is new or different. ``span`` is what the locked series covered before ``tx`` wrote to it."""
-        if len(bars) == 0:
-            return Stored(new=0, revised=0)
-        await self._ensure_partitions(bars)
-        first, last = to_datetime(int(bars.time[0])), to_datetime(int(bars.time[-1]) + bars.interval_s * 1000)
-        known = None
-        if span.overlaps(first, last):
-            known = await self._database.candle_columns(tx, instrument_id, bars.interval_s, first, last)
-        fresh, differing = compare(bars, known)
-        stored = Stored(new=int(fresh.sum()), revised=int(differing.sum()))
-        if not (stored.new or stored.revised):
-            return stored
-        if stored.revised:
-            times = [to_datetime(time) for time in bars.time[differing].tolist()]
-            await self._database.delete_candles(tx, instrument_id, bars.interval_s, times)
-        chosen = _select(bars, fresh | differing)
-        await self._database.copy_candles(tx, instrument_id, chosen)
-        await self._database.extend_series(
-            tx,
-            instrument_id,
-            bars.interval_s,
-            ranges=list(covered_ranges(chosen)),
-            last_close=float(chosen.close[-1]),
-            stored=stored,
-            at=at,
-        )
-        return stored
-
-    async def _ensure_partitions(self, bars: Bars) -> None:
-        """Outside of the caller's transaction, which would keep other loaders from making theirs."""
-        first, last = to_datetime(int(bars.time[0])), to_datetime(int(bars.time[-1]))
-        ends = {(first.year, first.month), (last.year, last.month)}
-        if not ends <= self._months:
-            await self._database.ensure_partitions(self._manager, first, last)
-            self._months |= ends
-
-
 class HistoryLoader:
     def __init__(self, *, manager: PostgresManager, clock: Clock) -> None:
         self._manager = manager
         self._clock = clock
         self._database = MarketDataPostgresDatabase()
+        self._candles = CandlesPostgresDatabase()
         self._writer = CandleWriter(manager=manager)
 
     async def load(
@@ -142,7 +90,7 @@ class HistoryLoader:
         interval_s, at = history.interval_s, self._clock.now()
         rows = new = revised = 0
         async with self._manager.transaction(durable=False, statement_timeout_s=LOAD_TIMEOUT_S) as tx:
-            span = await self._database.lock_series(tx, instrument_id, interval_s, at=at)
+            span = await self._candles.lock_series(tx, instrument_id, interval_s, at=at)
             while (bars := await asyncio.to_thread(next, history.chunks, None)) is not None:
                 stored = await self._writer.store(tx, instrument_id, bars, span, at=at)
                 rows, new, revised = rows + len(bars), new + stored.new, revised + stored.revised
@@ -182,34 +130,6 @@ class _Counter:
     def _tell(self) -> None:
         if self._progress is not None:
             self._progress(self._done, self._expected)
-
-
-def compare(bars: Bars, known: Bars | None) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Which bars are not among the known ones, and which are there with other numbers."""
-    nothing = np.zeros(len(bars), dtype=np.bool_)
-    if known is None or len(known) == 0:
-        return ~nothing, nothing
-    places = np.minimum(np.searchsorted(known.time, bars.time), len(known) - 1)
-    is_known = known.time[places] == bars.time
-    same = np.ones(len(bars), dtype=np.bool_)
-    for name in VALUES:
-        same &= getattr(known, name)[places] == getattr(bars, name)
-    return ~is_known, is_known & ~same
-
-
-def covered_ranges(bars: Bars) -> Iterator[tuple[datetime, datetime]]:
-    """The unbroken stretches of the bars, from open to close."""
-    if len(bars) == 0:
-        return
-    step_ms = bars.interval_s * 1000
-    breaks = np.flatnonzero(np.diff(bars.time) != step_ms) + 1
-    for first, last in zip((0, *breaks.tolist()), (*breaks.tolist(), len(bars)), strict=True):
-        yield to_datetime(int(bars.time[first])), to_datetime(int(bars.time[last - 1]) + step_ms)
-
-
-def _select(bars: Bars, chosen: NDArray[np.bool_]) -> Bars:
-    values = {name: getattr(bars, name)[chosen] for name in VALUES}
-    return Bars(interval_s=bars.interval_s, time=bars.time[chosen], **values)
 
 
 def _tell(load: SeriesLoad) -> None:

@@ -3,17 +3,17 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from io import BytesIO
 from typing import Any
 
 from mastertrade.domain.market import Instrument, InstrumentStatus, split_symbol
-from mastertrade.market_data_service.binary_rows import COPY_COLUMNS, decode_rows, encode_copy
+from mastertrade.market_data_service.binary_rows import decode_rows
 from mastertrade.market_data_service.source import CandleBatch, Listing
 from mastertrade.quant.bars import Bars
 from mastertrade.shared.postgres_manager import Database, Row, Transaction
 from mastertrade.shared.queries import load_queries
 
 QUERIES = load_queries(__file__)
+STORE_QUERIES = load_queries(__file__, "candle_store.sql")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,20 +38,6 @@ class Feed:
     def market_time(self) -> datetime:
         """The moment up to which the feed has told everything."""
         return self.position + timedelta(seconds=self.interval_s)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Span:
-    """What the catalogue says about a series; the times are None while it is empty."""
-
-    first_open_time: datetime | None
-    last_close_time: datetime | None
-
-    def overlaps(self, first: datetime, last: datetime) -> bool:
-        """Whether the time between the two may hold candles of the series."""
-        if self.first_open_time is None or self.last_close_time is None:
-            return False
-        return first < self.last_close_time and last > self.first_open_time
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,64 +103,14 @@ class MarketDataPostgresDatabase:
         made: int = await QUERIES.fetchval(db, "ensure_partitions", first=first, last=last)
         return made
 
-    async def lock_series(self, tx: Transaction, instrument_id: int, interval_s: int, *, at: datetime) -> Span:
-        row = await QUERIES.fetchrow(tx, "lock_series", instrument_id=instrument_id, interval_s=interval_s, at=at)
-        assert row is not None, "an upsert returns its row"
-        return Span(**row)
-
-    async def copy_candles(self, tx: Transaction, instrument_id: int, bars: Bars) -> None:
-        """Store bars of which none is there yet."""
-        stream = BytesIO(encode_copy(instrument_id, bars))
-        await tx.copy_to_table("candles", source=stream, columns=COPY_COLUMNS)
-
-    async def delete_candles(
-        self, tx: Transaction, instrument_id: int, interval_s: int, open_times: Sequence[datetime]
-    ) -> None:
-        await QUERIES.execute(
-            tx,
-            "delete_candles",
-            instrument_id=instrument_id,
-            interval_s=interval_s,
-            first=min(open_times),
-            last=max(open_times),
-            open_times=list(open_times),
-        )
-
-    async def extend_series(
-        self,
-        tx: Transaction,
-        instrument_id: int,
-        interval_s: int,
-        *,
-        ranges: Sequence[tuple[datetime, datetime]],
-        last_close: float,
-        stored: Stored,
-        at: datetime,
-    ) -> None:
-        """Add stretches that were stored, oldest first; ``last_close`` is the price at the end of the last one."""
-        key = {"instrument_id": instrument_id, "interval_s": interval_s}
-        starts, ends = [start for start, _ in ranges], [end for _, end in ranges]
-        await QUERIES.execute(
-            tx,
-            "extend_series",
-            **key,
-            first_open_time=starts[0],
-            last_close_time=ends[-1],
-            last_close=last_close,
-            new_rows=stored.new,
-            revised_rows=stored.revised,
-            at=at,
-        )
-        await QUERIES.execute(tx, "extend_coverage", **key, starts=starts, ends=ends)
-
     async def store_batch(self, db: Database, batch: CandleBatch, *, at: datetime) -> Stored:
+        """Live candles: one that arrives more than two bars after its close is marked with ``at``."""
         candles = batch.candles
-        row = await QUERIES.fetchrow(
+        row = await STORE_QUERIES.fetchrow(
             db,
             "store_batch",
             interval_s=batch.interval_s,
             open_time=batch.open_time,
-            close_time=batch.close_time,
             instrument_ids=[candle.instrument_id for candle in candles],
             open=[candle.open for candle in candles],
             high=[candle.high for candle in candles],

@@ -13,6 +13,8 @@ SET LOCAL client_min_messages = warning;
 \ir schema/bus.sql
 \ir schema/accounts.sql
 \ir schema/market.sql
+\ir schema/market_truth.sql
+\ir schema/market_derived.sql
 \ir schema/strategy.sql
 \ir schema/risk.sql
 \ir schema/orders.sql

@@ -58,6 +58,34 @@ CREATE TABLE IF NOT EXISTS candles (
 COMMENT ON TABLE candles IS
     'market_data_service: closed candles, the one truth about past prices; a partition a month (ensure_candle_partitions)';
 
+-- Nobody writes to candles past the functions that keep catalogue, gaps, revisions and sealed blocks true with them: they
+-- open this door for themselves or for their transaction. A statement's trigger costs nothing per row.
+CREATE OR REPLACE FUNCTION refuse_direct_candle_write() RETURNS trigger
+LANGUAGE plpgsql AS $$
+BEGIN
+    IF current_setting('mastertrade.candle_door', true) IS DISTINCT FROM 'open' THEN
+        RAISE EXCEPTION '% on % past the door: catalogue, gaps and sealed blocks would not know', TG_OP, TG_TABLE_NAME
+            USING ERRCODE = 'object_not_in_prerequisite_state',
+                  HINT = 'Write with store_candles, or open_candles, COPY and book_candles; delete with remove_candles.';
+    END IF;
+    RETURN NULL;
+END $$;
+COMMENT ON FUNCTION refuse_direct_candle_write IS 'market_data_service: trigger of candles and of each of its partitions';
+
+CREATE OR REPLACE FUNCTION guard_candles(p_table regclass) RETURNS void
+LANGUAGE plpgsql AS $$
+BEGIN
+    EXECUTE format('CREATE OR REPLACE TRIGGER candles_are_written_through_the_door '
+                   'BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON %s '
+                   'FOR EACH STATEMENT EXECUTE FUNCTION refuse_direct_candle_write()', p_table);
+END $$;
+COMMENT ON FUNCTION guard_candles IS 'market_data_service: let a table of candles refuse writers that pass the door';
+
+DO $$ BEGIN
+    PERFORM guard_candles('candles');
+    PERFORM guard_candles(inhrelid::regclass) FROM pg_inherits WHERE inhparent = 'candles'::regclass;
+END $$;
+
 -- Partitions are built beside the table and attached, which lets readers and writers of other months go on.
 CREATE OR REPLACE FUNCTION ensure_candle_partitions(p_from timestamptz, p_to timestamptz) RETURNS int
 LANGUAGE plpgsql AS $$
@@ -81,6 +109,7 @@ BEGIN
             EXECUTE format('ALTER TABLE candles ATTACH PARTITION %I FOR VALUES FROM (%L) TO (%L)', v_name,
                            to_char(v_month, 'YYYY-MM-DD') || ' 00:00:00+00',
                            to_char(v_month + interval '1 month', 'YYYY-MM-DD') || ' 00:00:00+00');
+            PERFORM guard_candles(v_name::regclass);
             v_made := v_made + 1;
         END IF;
         v_month := v_month + interval '1 month';
@@ -108,29 +137,6 @@ CREATE TABLE IF NOT EXISTS series (
 ) WITH (fillfactor = 50);
 COMMENT ON TABLE series IS
     'market_data_service: catalogue of candle series: rows, ends, last close, and how many rows were replaced by others';
-
--- In blocks of 1,440 candles (a day of minutes): a market with thousands of holes would otherwise rewrite all of them
--- with every candle.
-CREATE TABLE IF NOT EXISTS coverage (
-    instrument_id  int NOT NULL,
-    interval_s     int NOT NULL,
-    block          timestamptz NOT NULL,
-    covered        tstzmultirange NOT NULL,
-    PRIMARY KEY (instrument_id, interval_s, block),
-    CONSTRAINT coverage_belongs_to_a_series FOREIGN KEY (instrument_id, interval_s)
-        REFERENCES series (instrument_id, interval_s) ON DELETE RESTRICT,
-    CONSTRAINT coverage_is_not_empty CHECK (NOT isempty(covered))
-) WITH (fillfactor = 50);
-COMMENT ON TABLE coverage IS 'market_data_service: the times for which a series has candles, by block; read by candle_gaps';
-
-CREATE OR REPLACE FUNCTION coverage_block_length(p_interval_s int) RETURNS interval
-LANGUAGE sql IMMUTABLE PARALLEL SAFE RETURN make_interval(secs => p_interval_s * 1440.0);
-COMMENT ON FUNCTION coverage_block_length IS 'market_data_service: how much time a row of coverage is about';
-
-CREATE OR REPLACE FUNCTION coverage_block(p_interval_s int, p_time timestamptz) RETURNS timestamptz
-LANGUAGE sql IMMUTABLE PARALLEL SAFE RETURN
-    date_bin(make_interval(secs => p_interval_s * 1440.0), p_time, '1970-01-01 00:00:00+00');
-COMMENT ON FUNCTION coverage_block IS 'market_data_service: the start of the row of coverage that p_time belongs to';
 
 CREATE TABLE IF NOT EXISTS feeds (
     name        text PRIMARY KEY,
@@ -225,19 +231,6 @@ LANGUAGE sql STABLE PARALLEL SAFE AS $$
     SELECT l.close FROM last_candle(p_instrument_id, p_as_of, p_max_age) l
 $$;
 COMMENT ON FUNCTION last_close IS 'market_data_service: the last close known at p_as_of; NULL when there is none within p_max_age';
-
-CREATE OR REPLACE FUNCTION candle_gaps(p_instrument_id int, p_interval_s int, p_from timestamptz, p_to timestamptz)
-RETURNS TABLE (gap_start timestamptz, gap_end timestamptz, missing bigint)
-LANGUAGE sql STABLE PARALLEL SAFE AS $$
-    SELECT lower(g), upper(g), (extract(epoch FROM upper(g) - lower(g)) / p_interval_s)::bigint
-      FROM unnest(tstzmultirange(tstzrange(p_from, p_to)) - coalesce(
-           (SELECT range_agg(c.covered) FROM coverage c
-             WHERE c.instrument_id = p_instrument_id AND c.interval_s = p_interval_s
-               AND c.block >= coverage_block(p_interval_s, p_from) AND c.block < p_to),
-           '{}')) AS g
-     ORDER BY 1
-$$;
-COMMENT ON FUNCTION candle_gaps IS 'market_data_service: the stretches of a span without candles, as set arithmetic on coverage';
 
 -- Documents of the older system. Each carries its own expiry; the service deletes what has expired.
 
