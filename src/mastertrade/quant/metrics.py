@@ -90,6 +90,58 @@ def sortino(returns: FloatArray, periods_per_year: float = DAYS_PER_YEAR, target
     return _ratio((float(np.mean(returns)) - target) * math.sqrt(periods_per_year), deviation)
 
 
+def autocorrelations(returns: FloatArray, lags: int) -> FloatArray:
+    """Of lag 1 to ``lags``, each over the variance of all returns; no more lags than there are pairs to compare."""
+    _check_finite(returns)
+    around = returns - returns.mean() if len(returns) else returns
+    spread = float(around @ around)
+    if spread <= 0.0:
+        return np.zeros(max(0, min(lags, len(returns) - 1)))
+    return np.array([float(around[lag:] @ around[:-lag]) / spread for lag in range(1, min(lags, len(returns) - 1) + 1)])
+
+
+def annualisation(correlations: FloatArray, periods_per_year: float = DAYS_PER_YEAR) -> float | None:
+    """By what a Sharpe of one period grows over a year when returns lean on those before them (Lo 2002, The Statistics
+    of Sharpe Ratios). Without autocorrelation it is the square root of the periods."""
+    lags = np.arange(1, len(correlations) + 1)
+    weights = np.maximum(periods_per_year - lags, 0.0)
+    variance = periods_per_year + 2.0 * float(weights @ correlations)
+    return periods_per_year / math.sqrt(variance) if variance > 0.0 else None
+
+
+def sharpe_with_autocorrelation(returns: FloatArray, periods_per_year: float = DAYS_PER_YEAR) -> float | None:
+    """The Sharpe ratio a year without the flattery of trending returns. Looks at as many lags as Newey and West (1994)
+    take for a sample of this length: more would add up noise."""
+    plain = sharpe(returns, 1.0)
+    if plain is None:
+        return None
+    lags = math.floor(4.0 * (len(returns) / 100.0) ** (2.0 / 9.0))
+    factor = annualisation(autocorrelations(returns, lags), periods_per_year)
+    return None if factor is None else plain * factor
+
+
+def omega(returns: FloatArray, target: float = 0.0) -> float | None:
+    """What returns bring above the target by what they lack below it (Keating and Shadwick 2002)."""
+    _check_finite(returns)
+    above, below = np.maximum(returns - target, 0.0), np.maximum(target - returns, 0.0)
+    return _ratio(float(above.sum()), float(below.sum()))
+
+
+def ulcer(equity: FloatArray) -> float | None:
+    """The root of the mean squared drawdown over all periods (Martin and McCann 1989)."""
+    _check(equity)
+    if len(equity) < 2:
+        return None
+    falls = 1.0 - equity[1:] / np.maximum.accumulate(equity)[1:]
+    return math.sqrt(float(np.mean(falls * falls)))
+
+
+def martin(equity: FloatArray, years: float) -> float | None:
+    """Growth a year by the ulcer index; None when there was no drawdown."""
+    growth, pain = cagr(equity, years), ulcer(equity)
+    return None if growth is None or pain is None else _ratio(growth, pain)
+
+
 def cagr(equity: FloatArray, years: float) -> float | None:
     """Growth a year. None without time passed, or when a short span would be blown up beyond any float."""
     _check(equity)
