@@ -13,12 +13,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from mastertrade.backtest.samplers import Span as Span
     from mastertrade.quant.bars import Bars as Bars
     from mastertrade.quant.costs import FREE as FREE
     from mastertrade.quant.costs import Costs as Costs
     from mastertrade.research.backtesting import backtest as backtest
     from mastertrade.research.loading import bars as bars
     from mastertrade.research.loading import folder_of_bars as folder
+    from mastertrade.research.sweeping import sweep as sweep
 
 __version__ = "0.1.0"
 
@@ -27,12 +29,14 @@ _HOMES = {
     "Costs": ("mastertrade.quant.costs", "Costs"),
     "FREE": ("mastertrade.quant.costs", "FREE"),
     "Result": ("mastertrade.research.result", "Result"),
+    "Span": ("mastertrade.backtest.samplers", "Span"),
     "bars": ("mastertrade.research.loading", "bars"),
     "folder": ("mastertrade.research.loading", "folder_of_bars"),
+    "sweep": ("mastertrade.research.sweeping", "sweep"),
 }
 """Public names and where they live; nothing is imported before somebody asks for it."""
 
-__all__ = ["FREE", "Bars", "Costs", "Result", "__version__", "backtest", "bars", "folder"]
+__all__ = ["FREE", "Bars", "Costs", "Result", "Span", "__version__", "backtest", "bars", "folder", "sweep"]
 
 
 def __getattr__(name: str) -> Any:

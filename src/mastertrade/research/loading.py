@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from mastertrade.market_data_service.files import describe_file
 from mastertrade.market_data_service.intervals import interval_seconds
 from mastertrade.quant.bars import Bars
 from mastertrade.quant.resample import resample
@@ -31,6 +30,8 @@ def bars(source: Any, *, interval: str | int | None = None) -> Bars:
 
 def folder_of_bars(folder: str | Path, *, interval: str | int | None = None) -> dict[str, Bars]:
     """Every candle file of a folder by its symbol; names such as ``BTC_USDT-1m.csv.gz`` tell it."""
+    from mastertrade.market_data_service.files import describe_file  # it reads files in ways of its own: imports much
+
     path = Path(folder)
     if not path.is_dir():
         raise BadData(f"{path}: there is no such folder")
