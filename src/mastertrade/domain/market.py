@@ -16,9 +16,19 @@ class InstrumentStatus(StrEnum):
     DELISTED = "delisted"
 
 
+class InstrumentKind(StrEnum):
+    SPOT = "spot"
+    SWAP = "swap"
+    """A perpetual future."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Instrument:
-    """One market of one venue with its trading rules. Fees are fractions of the notional."""
+    """One market of one venue with its trading rules. Fees are fractions of the notional.
+
+    A swap is named ``BASE/QUOTE:SETTLE``; one contract of it is ``contract_size`` units of the base asset, or of the
+    quote asset where it settles in the base.
+    """
 
     id: int
     venue: str
@@ -31,6 +41,27 @@ class Instrument:
     maker_fee: Decimal
     taker_fee: Decimal
     status: InstrumentStatus = InstrumentStatus.TRADABLE
+    kind: InstrumentKind = InstrumentKind.SPOT
+    settle: str | None = None
+    contract_size: Decimal = Decimal(1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListedInstrument:
+    """A market as its venue lists it now, before the database gives it an id."""
+
+    symbol: str
+    base: str
+    quote: str
+    kind: InstrumentKind
+    settle: str | None
+    contract_size: Decimal
+    tick_size: Decimal
+    lot_size: Decimal
+    min_notional: Decimal
+    maker_fee: Decimal
+    taker_fee: Decimal
+    status: InstrumentStatus
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,21 +87,47 @@ class Candle:
         return self.open_time + timedelta(seconds=self.interval_s)
 
 
+@dataclass(frozen=True, slots=True)
+class SymbolParts:
+    """A symbol taken apart; ``settle`` is the asset a swap settles in, None for spot."""
+
+    base: str
+    quote: str
+    settle: str | None = None
+
+    def __str__(self) -> str:
+        return f"{self.base}/{self.quote}" + (f":{self.settle}" if self.settle else "")
+
+    @property
+    def kind(self) -> InstrumentKind:
+        return InstrumentKind.SPOT if self.settle is None else InstrumentKind.SWAP
+
+
+def parse_symbol(symbol: str) -> SymbolParts:
+    """``BTC/USDT``, the swap ``BTC/USDT:USDT``, or the legacy ``BTCUSDT``, in upper case; ValueError names what is none
+    of them."""
+    pair, colon, settle = symbol.strip().upper().partition(":")
+    base, slash, quote = pair.partition("/")
+    if bool(colon) == bool(settle) and not set(settle) & set("/:-"):
+        if base and quote and "/" not in quote:
+            return SymbolParts(base, quote, settle or None)
+        for quote in LEGACY_QUOTES:
+            if not slash and pair.endswith(quote) and len(pair) > len(quote):
+                return SymbolParts(pair.removesuffix(quote), quote, settle or None)
+    raise ValueError(
+        f"symbol {symbol!r} is neither BASE/QUOTE, nor BASE/QUOTE:SETTLE, nor ends in one of {', '.join(LEGACY_QUOTES)}"
+    )
+
+
 def split_symbol(symbol: str) -> tuple[str, str]:
-    """``BTC/USDT``, or the legacy ``BTCUSDT``, as (base, quote) in upper case; ValueError names what is neither."""
-    text = symbol.strip().upper()
-    base, slash, quote = text.partition("/")
-    if base and quote and "/" not in quote:
-        return base, quote
-    for quote in LEGACY_QUOTES:
-        if not slash and text.endswith(quote) and len(text) > len(quote):
-            return text.removesuffix(quote), quote
-    raise ValueError(f"symbol {symbol!r} is neither BASE/QUOTE nor ends in one of {', '.join(LEGACY_QUOTES)}")
+    """Base and quote of a symbol in any spelling."""
+    parts = parse_symbol(symbol)
+    return parts.base, parts.quote
 
 
 def canonical_symbol(symbol: str) -> str:
-    """The ``BASE/QUOTE`` name of a symbol in either spelling."""
-    return "/".join(split_symbol(symbol))
+    """The ``BASE/QUOTE`` or ``BASE/QUOTE:SETTLE`` name of a symbol in any spelling."""
+    return str(parse_symbol(symbol))
 
 
 def legacy_symbol(symbol: str) -> str:

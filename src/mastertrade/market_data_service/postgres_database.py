@@ -5,11 +5,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from mastertrade.domain.market import Instrument, InstrumentStatus, split_symbol
+from mastertrade.domain.market import Instrument, parse_symbol
 from mastertrade.market_data_service.binary_rows import decode_rows
+from mastertrade.market_data_service.postgres_instruments import instrument_of
 from mastertrade.market_data_service.source import CandleBatch, Listing
 from mastertrade.quant.bars import Bars
-from mastertrade.shared.postgres_manager import Database, Row, Transaction
+from mastertrade.shared.postgres_manager import Database, Transaction
 from mastertrade.shared.queries import load_queries
 
 QUERIES = load_queries(__file__)
@@ -85,17 +86,18 @@ class MarketDataPostgresDatabase:
         await QUERIES.execute(db, "add_venues", ids=sorted({listing.venue for listing in listings}), at=at)
         rows = []
         for listing in listings:
-            base, quote = split_symbol(listing.symbol)
+            parts = parse_symbol(listing.symbol)
             row: dict[str, Any] = {name: getattr(listing, name) for name in Listing.__slots__}
-            rows.append({**row, "base": base, "quote": quote, "at": at})
+            named = {"base": parts.base, "quote": parts.quote, "kind": parts.kind.value, "settle": parts.settle}
+            rows.append({**row, **named, "at": at})
         await QUERIES.executemany(db, "add_instrument", rows)
 
     async def instruments(self, db: Database, *, venues: Sequence[str] | None = None) -> list[Instrument]:
-        return [_instrument(row) for row in await QUERIES.fetch(db, "instruments", venues=venues)]
+        return [instrument_of(row) for row in await QUERIES.fetch(db, "instruments", venues=venues)]
 
     async def instrument_by_legacy_symbol(self, db: Database, symbol: str, *, venue: str) -> Instrument | None:
         row = await QUERIES.fetchrow(db, "instrument_by_legacy_symbol", symbol=symbol, venue=venue)
-        return None if row is None else _instrument(row)
+        return None if row is None else instrument_of(row)
 
     # --- candles in ---
 
@@ -180,7 +182,3 @@ class MarketDataPostgresDatabase:
     ) -> LastCandle | None:
         row = await QUERIES.fetchrow(db, "last_candle", instrument_id=instrument_id, as_of=as_of, max_age=max_age)
         return None if row is None else LastCandle(**row)
-
-
-def _instrument(row: Row) -> Instrument:
-    return Instrument(**{**row, "status": InstrumentStatus(row["status"])})

@@ -7,22 +7,25 @@ ON CONFLICT (id) DO NOTHING;
 -- name: add_instrument
 -- Why: a source brings its instruments; rules that are known already are never replaced by assumed ones.
 -- idempotent: an instrument that is there already is left alone.
-INSERT INTO instruments (venue, symbol, base, quote, tick_size, lot_size, min_notional, maker_fee, taker_fee, rules_source,
-                         created_at, updated_at)
-SELECT :venue, :symbol, :base, :quote, :tick_size, :lot_size, :min_notional, :maker_fee, :taker_fee, :rules_source, :at, :at
+INSERT INTO instruments (venue, symbol, base, quote, kind, settle, tick_size, lot_size, min_notional, maker_fee, taker_fee,
+                         rules_source, created_at, updated_at)
+SELECT :venue, :symbol, :base, :quote, :kind, :settle, :tick_size, :lot_size, :min_notional, :maker_fee, :taker_fee,
+       :rules_source, :at, :at
  WHERE NOT EXISTS (SELECT FROM instruments i WHERE i.venue = :venue AND i.symbol = :symbol)
 ON CONFLICT (venue, symbol) DO NOTHING;
 
 -- name: instruments
 -- Why: everybody who trades or shows a market needs its id and rules.
-SELECT id, venue, symbol, base, quote, tick_size, lot_size, min_notional, maker_fee, taker_fee, status
+SELECT id, venue, symbol, base, quote, tick_size, lot_size, min_notional, maker_fee, taker_fee, status,
+       kind, settle, contract_size
   FROM instruments
  WHERE (:venues::text[] IS NULL OR venue = ANY(:venues::text[]))
  ORDER BY id LIMIT 10000;
 
 -- name: instrument_by_legacy_symbol
 -- Why: the older API names a market BTCUSDT and knows no venues; the preferred venue wins, then the oldest instrument.
-SELECT id, venue, symbol, base, quote, tick_size, lot_size, min_notional, maker_fee, taker_fee, status
+SELECT id, venue, symbol, base, quote, tick_size, lot_size, min_notional, maker_fee, taker_fee, status,
+       kind, settle, contract_size
   FROM instruments
  WHERE replace(symbol, '/', '') = :symbol
  ORDER BY (venue = :venue) DESC, id LIMIT 1;

@@ -1,0 +1,94 @@
+-- Instruments: where prices come from, what can be traded there, and by which rules, now and at any time before.
+-- Owner of every table here: market_data_service.
+
+CREATE TABLE IF NOT EXISTS venues (
+    id          text PRIMARY KEY,
+    created_at  timestamptz NOT NULL DEFAULT now(),
+    CONSTRAINT venues_id_is_a_lower_case_name CHECK (id ~ '^[a-z][a-z0-9_.-]{0,39}$')
+);
+COMMENT ON TABLE venues IS 'market_data_service: where prices come from; files and simulators are venues too';
+
+CREATE TABLE IF NOT EXISTS instruments (
+    id             int GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    venue          text NOT NULL REFERENCES venues (id) ON DELETE RESTRICT,
+    symbol         text NOT NULL,
+    base           text NOT NULL,
+    quote          text NOT NULL,
+    kind           text NOT NULL DEFAULT 'spot',
+    settle         text,
+    contract_size  quantity NOT NULL DEFAULT 1,
+    tick_size      price NOT NULL,
+    lot_size       quantity NOT NULL,
+    min_notional   quantity NOT NULL,
+    maker_fee      amount NOT NULL,
+    taker_fee      amount NOT NULL,
+    status         text NOT NULL DEFAULT 'tradable',
+    rules_source   text NOT NULL DEFAULT 'assumed',
+    created_at     timestamptz NOT NULL DEFAULT now(),
+    updated_at     timestamptz NOT NULL DEFAULT now(),
+    CONSTRAINT instruments_once_per_venue UNIQUE (venue, symbol),
+    CONSTRAINT instruments_symbol_is_made_of_its_parts
+        CHECK (symbol = base || '/' || quote || coalesce(':' || settle, '')),
+    CONSTRAINT instruments_symbol_is_upper_case CHECK (symbol = upper(symbol)),
+    CONSTRAINT instruments_kind_is_known CHECK (kind IN ('spot', 'swap')),
+    CONSTRAINT instruments_swaps_settle_and_spot_does_not CHECK ((kind = 'swap') = (settle IS NOT NULL)),
+    CONSTRAINT instruments_steps_are_positive CHECK (tick_size > 0 AND lot_size > 0 AND contract_size > 0),
+    CONSTRAINT instruments_fees_are_fractions CHECK (abs(maker_fee) < 0.1 AND taker_fee >= 0 AND taker_fee < 0.1),
+    CONSTRAINT instruments_status_is_known CHECK (status IN ('tradable', 'halted', 'delisted')),
+    CONSTRAINT instruments_rules_source_is_known CHECK (rules_source IN ('assumed', 'simulated', 'venue'))
+);
+COMMENT ON TABLE instruments IS
+    'market_data_service: one market of one venue with its present trading rules; assumed where only files are known';
+
+-- Ranges of both columns instead of equality: a GiST index over an int would need an extension.
+CREATE TABLE IF NOT EXISTS instrument_versions (
+    instrument_id  int NOT NULL REFERENCES instruments (id) ON DELETE RESTRICT,
+    valid_from     timestamptz NOT NULL,
+    valid_to       timestamptz,
+    contract_size  quantity NOT NULL,
+    tick_size      price NOT NULL,
+    lot_size       quantity NOT NULL,
+    min_notional   quantity NOT NULL,
+    maker_fee      amount NOT NULL,
+    taker_fee      amount NOT NULL,
+    status         text NOT NULL,
+    rules_source   text NOT NULL,
+    PRIMARY KEY (instrument_id, valid_from),
+    CONSTRAINT instrument_versions_end_after_they_begin CHECK (valid_to > valid_from),
+    CONSTRAINT instrument_versions_never_overlap
+        EXCLUDE USING gist (int4range(instrument_id, instrument_id, '[]') WITH &&, tstzrange(valid_from, valid_to) WITH &&)
+);
+CREATE UNIQUE INDEX IF NOT EXISTS instrument_versions_one_is_open
+    ON instrument_versions (instrument_id) WHERE valid_to IS NULL;
+COMMENT ON TABLE instrument_versions IS
+    'market_data_service: the trading rules of each instrument over time; the open version equals the instrument''s row';
+
+-- Whoever writes an instrument writes its history: a change closes the open version and begins another.
+CREATE OR REPLACE FUNCTION record_instrument_version() RETURNS trigger
+LANGUAGE plpgsql AS $$
+DECLARE
+    v_from timestamptz;
+BEGIN
+    IF TG_OP = 'UPDATE' THEN
+        IF (NEW.contract_size, NEW.tick_size, NEW.lot_size, NEW.min_notional, NEW.maker_fee, NEW.taker_fee, NEW.status,
+            NEW.rules_source)
+           IS NOT DISTINCT FROM (OLD.contract_size, OLD.tick_size, OLD.lot_size, OLD.min_notional, OLD.maker_fee,
+            OLD.taker_fee, OLD.status, OLD.rules_source) THEN
+            RETURN NULL;
+        END IF;
+        -- A writer whose clock is behind (a replay) still comes after the version it ends.
+        SELECT greatest(NEW.updated_at, v.valid_from + interval '1 microsecond') INTO STRICT v_from
+          FROM instrument_versions v WHERE v.instrument_id = NEW.id AND v.valid_to IS NULL;
+        UPDATE instrument_versions SET valid_to = v_from WHERE instrument_id = NEW.id AND valid_to IS NULL;
+    END IF;
+    INSERT INTO instrument_versions (instrument_id, valid_from, contract_size, tick_size, lot_size, min_notional, maker_fee,
+                                     taker_fee, status, rules_source)
+    VALUES (NEW.id, coalesce(v_from, NEW.updated_at), NEW.contract_size, NEW.tick_size, NEW.lot_size, NEW.min_notional,
+            NEW.maker_fee, NEW.taker_fee, NEW.status, NEW.rules_source);
+    RETURN NULL;
+END $$;
+COMMENT ON FUNCTION record_instrument_version IS
+    'market_data_service: keeps instrument_versions beside instruments; a change never overwrites what was valid before';
+
+CREATE OR REPLACE TRIGGER instruments_keep_their_versions AFTER INSERT OR UPDATE ON instruments
+    FOR EACH ROW EXECUTE FUNCTION record_instrument_version();

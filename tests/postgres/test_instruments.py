@@ -1,0 +1,111 @@
+"""Instruments: the venue's list becomes rows, and every change leaves what was valid before."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+
+import pytest
+
+from mastertrade.domain.market import InstrumentKind, InstrumentStatus, ListedInstrument
+from mastertrade.market_data_service.postgres_database import MarketDataPostgresDatabase
+from mastertrade.market_data_service.postgres_instruments import InstrumentsPostgresDatabase
+from mastertrade.market_data_service.rules import listing
+from mastertrade.shared.errors import ConstraintViolated
+from mastertrade.shared.postgres_manager import PostgresManager
+
+MONDAY = datetime(2024, 5, 6, tzinfo=UTC)
+DAY = timedelta(days=1)
+BTC = ListedInstrument(
+    symbol="BTC/USDT",
+    base="BTC",
+    quote="USDT",
+    kind=InstrumentKind.SPOT,
+    settle=None,
+    contract_size=Decimal(1),
+    tick_size=Decimal("0.01"),
+    lot_size=Decimal("0.00001"),
+    min_notional=Decimal(5),
+    maker_fee=Decimal("0.001"),
+    taker_fee=Decimal("0.001"),
+    status=InstrumentStatus.TRADABLE,
+)
+SWAP = replace(BTC, symbol="BTC/USDT:USDT", kind=InstrumentKind.SWAP, settle="USDT", lot_size=Decimal("0.001"))
+
+
+async def sync(
+    manager: PostgresManager, listed: Sequence[ListedInstrument], at: datetime, venue: str = "binance"
+) -> tuple[int, int]:
+    await MarketDataPostgresDatabase().add_instruments(manager, [listing(venue, "AAA/USDT")], at=at)
+    return await InstrumentsPostgresDatabase().sync_instruments(manager, venue, listed, at=at)
+
+
+async def id_of(manager: PostgresManager, symbol: str) -> int:
+    found: int = await manager.fetchval("SELECT id FROM instruments WHERE symbol = $1", symbol)
+    return found
+
+
+async def test_a_change_closes_the_old_version_and_the_same_list_again_changes_nothing(
+    database: PostgresManager,
+) -> None:
+    store = InstrumentsPostgresDatabase()
+    assert await sync(database, [BTC, SWAP], MONDAY) == (2, 0)
+    assert await sync(database, [BTC, SWAP], MONDAY + DAY) == (0, 0)
+    assert await sync(database, [replace(BTC, tick_size=Decimal("0.1")), SWAP], MONDAY + 2 * DAY) == (0, 1)
+
+    btc = await id_of(database, "BTC/USDT")
+    before, now = await store.instrument_versions(database, btc)
+    assert (before.valid_from, before.valid_to, before.tick_size) == (MONDAY, MONDAY + 2 * DAY, Decimal("0.01"))
+    assert (now.valid_from, now.valid_to, now.tick_size) == (MONDAY + 2 * DAY, None, Decimal("0.1"))
+    assert len(await store.instrument_versions(database, await id_of(database, "BTC/USDT:USDT"))) == 1
+
+
+async def test_rules_are_read_as_of_a_time_and_before_the_first_version_by_the_first(database: PostgresManager) -> None:
+    store = InstrumentsPostgresDatabase()
+    await sync(database, [BTC], MONDAY)
+    await sync(database, [replace(BTC, tick_size=Decimal("0.1"))], MONDAY + DAY)
+    await sync(database, [replace(BTC, tick_size=Decimal("1"))], MONDAY + 2 * DAY)
+    btc = await id_of(database, "BTC/USDT")
+    times = [MONDAY - DAY, MONDAY, MONDAY + DAY - timedelta(seconds=1), MONDAY + DAY, MONDAY + 9 * DAY]
+    found = [await store.instrument_at(database, btc, as_of=time) for time in times]
+    assert [one.tick_size for one in found if one] == [Decimal(text) for text in ("0.01", "0.01", "0.01", "0.1", "1")]
+
+
+async def test_a_market_the_venue_no_longer_lists_is_delisted_and_may_come_back(database: PostgresManager) -> None:
+    store = InstrumentsPostgresDatabase()
+    await sync(database, [BTC, SWAP], MONDAY)
+    kinds = [InstrumentKind.SPOT]
+    missing = await store.delist_missing_instruments(
+        database, "binance", symbols=["ETH/USDT"], kinds=kinds, at=MONDAY + DAY
+    )
+    assert missing == ["BTC/USDT"], (
+        "neither the swap, which was not asked for, nor AAA/USDT, which no venue ever listed"
+    )
+    assert await sync(database, [BTC], MONDAY + 2 * DAY) == (0, 1)
+    versions = await store.instrument_versions(database, await id_of(database, "BTC/USDT"))
+    assert [version.status.value for version in versions] == ["tradable", "delisted", "tradable"]
+
+
+async def test_versions_cannot_overlap_even_when_the_writers_clock_goes_back(database: PostgresManager) -> None:
+    """record_instrument_version puts a change after the version it ends; the constraint refuses everything else."""
+    await sync(database, [BTC], MONDAY)
+    await sync(database, [replace(BTC, min_notional=Decimal(10))], MONDAY - DAY)
+    btc = await id_of(database, "BTC/USDT")
+    first, second = await InstrumentsPostgresDatabase().instrument_versions(database, btc)
+    assert first.valid_to == second.valid_from > first.valid_from
+    with pytest.raises(ConstraintViolated) as refused:
+        await database.execute(
+            "INSERT INTO instrument_versions SELECT instrument_id, valid_from - interval '1 day', valid_from"
+            " + interval '1 hour', contract_size, tick_size, lot_size, min_notional, maker_fee, taker_fee, status,"
+            " rules_source FROM instrument_versions WHERE instrument_id = $1 AND valid_to IS NULL",
+            btc,
+        )
+    assert refused.value.constraint == "instrument_versions_never_overlap"
+
+
+async def test_a_swap_is_told_from_spot_by_its_settle_asset(database: PostgresManager) -> None:
+    await MarketDataPostgresDatabase().add_instruments(database, [listing("okx", "ETH/USD:ETH")], at=MONDAY)
+    (swap,) = await MarketDataPostgresDatabase().instruments(database, venues=["okx"])
+    assert (swap.kind, swap.base, swap.quote, swap.settle) == (InstrumentKind.SWAP, "ETH", "USD", "ETH")
+    with pytest.raises(ConstraintViolated):
+        await database.execute("UPDATE instruments SET kind = 'spot'")
