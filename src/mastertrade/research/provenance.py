@@ -1,0 +1,38 @@
+"""What a result was made of: hashes of the bars and of the code, so that the same can be told from the changed."""
+
+from collections.abc import Mapping
+from functools import cache
+from hashlib import sha256
+from pathlib import Path
+
+import mastertrade
+from mastertrade.quant.bars import Bars
+
+CODE = ("quant", "backtest", "strategies", "research")
+"""The rooms whose code decides a result."""
+
+
+def data_hash(markets: Mapping[str, Bars]) -> str:
+    """Of every column of every market; the same bars have the same hash on any machine."""
+    digest = sha256()
+    for symbol, bars in sorted(markets.items()):
+        digest.update(f"{symbol} {bars.interval_s} {len(bars)}\n".encode())
+        digest.update(bars.time.astype("<i8").tobytes())
+        for column in (bars.open, bars.high, bars.low, bars.close, bars.volume):
+            digest.update(column.astype("<f8").tobytes())
+    return digest.hexdigest()
+
+
+def code_hash(strategy_file: Path | None = None) -> str:
+    """Of the program's own rooms, and of the file of a user's strategy."""
+    return sha256((_own_code() + (strategy_file.read_text("utf-8") if strategy_file else "")).encode()).hexdigest()
+
+
+@cache
+def _own_code() -> str:
+    root = Path(mastertrade.__file__).parent
+    files = sorted(path for room in CODE for path in (root / room).rglob("*.py"))
+    digest = sha256()
+    for path in files:
+        digest.update(path.relative_to(root).as_posix().encode() + b"\n" + path.read_bytes())
+    return digest.hexdigest()
