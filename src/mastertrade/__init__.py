@@ -7,6 +7,7 @@ In a notebook or a script::
     bars = mt.bars("BTC_USDT-5m.csv.gz")
     result = mt.backtest(bars, "ma_cross", fast=10, slow=50)
     table = mt.sweep(bars, "ma_cross", {"fast": range(5, 30, 5), "slow": [50, 100, 200]})
+    walk = mt.walk_forward(bars, "ma_cross", {"fast": [5, 10, 20], "slow": [50, 100]}, train_days=60, test_days=20)
 """
 
 from importlib import import_module
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from mastertrade.research.loading import bars as bars
     from mastertrade.research.loading import folder_of_bars as folder
     from mastertrade.research.sweeping import sweep as sweep
+    from mastertrade.research.walking import walk_forward as walk_forward
 
 __version__ = "0.1.0"
 
@@ -33,10 +35,23 @@ _HOMES = {
     "bars": ("mastertrade.research.loading", "bars"),
     "folder": ("mastertrade.research.loading", "folder_of_bars"),
     "sweep": ("mastertrade.research.sweeping", "sweep"),
+    "walk_forward": ("mastertrade.research.walking", "walk_forward"),
 }
 """Public names and where they live; nothing is imported before somebody asks for it."""
 
-__all__ = ["FREE", "Bars", "Costs", "Result", "Span", "__version__", "backtest", "bars", "folder", "sweep"]
+__all__ = [
+    "FREE",
+    "Bars",
+    "Costs",
+    "Result",
+    "Span",
+    "__version__",
+    "backtest",
+    "bars",
+    "folder",
+    "sweep",
+    "walk_forward",
+]
 
 
 def __getattr__(name: str) -> Any:
