@@ -30,4 +30,5 @@ def backtest(
     built = strategies.build(strategy, {**(parameters or {}), **more_parameters})
     options = Options(costs=costs or Costs(), cash=cash, position_fraction=position_fraction, rules=rules)
     markets = by_symbol(bars)
-    return Result(options.run(markets, strategy, built.parameters), strategy=strategy, parameters=built.parameters)
+    run = options.run(markets, strategy, built.parameters)
+    return Result(run, strategy=strategy, parameters=built.parameters, markets=markets)

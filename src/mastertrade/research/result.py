@@ -2,20 +2,28 @@
 
 from collections.abc import Mapping
 from functools import cached_property
-from html import escape
 from typing import Any
 
-from mastertrade.backtest.report import format_summary, summarise
+from mastertrade.backtest.report import Provenance, RunReport, format_summary, summarise
 from mastertrade.backtest.result import BacktestResult, BacktestTrade
-from mastertrade.quant.bars import FloatArray, TimeArray
+from mastertrade.quant.bars import Bars, FloatArray, TimeArray
+from mastertrade.research.reported import Reported
 
 
-class Result:
+class Result(Reported):
     """``equity`` is the account at each bar's close (``time`` has the bars' starts), ``trades`` every position from
     entry to exit, ``metrics`` all figures by name, with None for what the run cannot give. Rates are fractions."""
 
-    def __init__(self, run: BacktestResult, *, strategy: str, parameters: Mapping[str, Any]) -> None:
+    def __init__(
+        self,
+        run: BacktestResult,
+        *,
+        strategy: str,
+        parameters: Mapping[str, Any],
+        markets: Mapping[str, Bars] | None = None,
+    ) -> None:
         self.run = run
+        self.markets = dict(markets or {})
         self.strategy = strategy
         self.parameters = dict(parameters)
 
@@ -44,6 +52,11 @@ class Result:
     def __repr__(self) -> str:
         return format_summary(self.metrics, self.title)
 
-    def _repr_html_(self) -> str:
-        """A notebook's cell: the same page, in a fixed width."""
-        return f"<pre style='line-height:1.35'>{escape(repr(self))}</pre>"
+    def report(self) -> RunReport:
+        """With the bars, so that its page draws the trades on the candles and compares with holding."""
+        return RunReport(
+            title=self.title,
+            result=self.run,
+            bars=self.markets,
+            provenance=Provenance(strategy=self.strategy, parameters=self.parameters),
+        )

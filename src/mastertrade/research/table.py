@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 from functools import cached_property
-from html import escape
 from typing import Any, Final
 
 import numpy as np
@@ -13,13 +12,14 @@ from mastertrade.backtest.sweep import best_of
 from mastertrade.backtest.trials import Tried
 from mastertrade.quant import bootstrap, metrics, significance
 from mastertrade.quant.bars import FloatArray
+from mastertrade.research.reported import Reported
 
 INTERVAL: Final = 0.95
 MOST_COLUMNS_TO_SPLIT: Final = 5_000
 """Trials up to which overfitting is measured: 252 splits over as many columns take seconds."""
 
 
-class SweepTable(Sequence[dict[str, Any]]):
+class SweepTable(Reported, Sequence[dict[str, Any]]):
     """A row is a dictionary: number, status, reason, the parameters, the figures. ``best()`` is the row with the
     highest ``objective``, ``luck`` what it is worth."""
 
@@ -91,9 +91,6 @@ class SweepTable(Sequence[dict[str, Any]]):
 
     def __repr__(self) -> str:
         return to_text(self.report())
-
-    def _repr_html_(self) -> str:
-        return f"<pre style='line-height:1.35'>{escape(repr(self))}</pre>"
 
 
 def row_of(tried: Tried) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from html import escape
 from typing import Any
 
 import numpy as np
@@ -23,6 +22,7 @@ from mastertrade.quant.costs import Costs
 from mastertrade.research.evaluation import FIGURES, Evaluation, figures_of
 from mastertrade.research.markets import by_symbol
 from mastertrade.research.options import Options
+from mastertrade.research.reported import Reported
 from mastertrade.research.sweeping import check_names
 from mastertrade.shared.errors import UsageError
 
@@ -41,7 +41,7 @@ class Walked:
     reason: str | None = None
 
 
-class WalkForward:
+class WalkForward(Reported):
     """``windows`` with what was chosen and what came of it, ``equity`` over all test times together from ``cash``,
     ``luck`` what it proves. The choice never saw the bars that are counted here."""
 
@@ -129,9 +129,6 @@ class WalkForward:
 
     def __repr__(self) -> str:
         return to_text(self.report())
-
-    def _repr_html_(self) -> str:
-        return f"<pre style='line-height:1.35'>{escape(repr(self))}</pre>"
 
 
 def walk_forward(

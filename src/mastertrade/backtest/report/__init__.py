@@ -33,7 +33,9 @@ __all__ = [
     "from_json",
     "summarise",
     "to_document",
+    "to_html",
     "to_json",
+    "to_snippet",
     "to_text",
     "trades_csv",
 ]
@@ -46,3 +48,21 @@ def to_text(report: Report, width: int = WIDTH) -> str:
     if isinstance(report, SweepReport):
         return sweep_text(report, width)
     return walk_forward_text(report, width) if isinstance(report, WalkForwardReport) else comparison_text(report, width)
+
+
+def to_html(report: Report) -> str:
+    """The report as one file for a browser, which needs nothing else."""
+    from mastertrade.backtest.report import page  # templates are read only when there is a page to make
+
+    if isinstance(report, RunReport):
+        return page.run_page(report)
+    if isinstance(report, SweepReport):
+        return page.sweep_page(report)
+    return page.walk_forward_page(report) if isinstance(report, WalkForwardReport) else page.comparison_page(report)
+
+
+def to_snippet(report: Report) -> str:
+    """The report for a cell of a notebook."""
+    from mastertrade.backtest.report.snippet import snippet
+
+    return snippet(report, to_text(report))

@@ -92,7 +92,8 @@ def _ratios(summary: dict[str, Any]) -> list[Figure]:
     for name, note in notes.items():
         value = summary[f"{name.lower()}_ratio"]
         why = note if value is not None else f"{note}; this run is too short or too even for it"
-        rows.append(Figure(name=name, value=number(value), note=why, tone=_tone(value)))
+        tone = "bad" if _tone(value) == "bad" else ""  # a ratio just above 0 is nothing to be glad of
+        rows.append(Figure(name=name, value=number(value), note=why, tone=tone))
     return rows
 
 
