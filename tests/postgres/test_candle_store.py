@@ -86,6 +86,7 @@ async def test_only_live_bars_that_come_late_carry_the_moment_they_were_known(da
 
 
 async def test_a_batch_that_comes_late_carries_the_moment_too(database: PostgresManager) -> None:
+    """By store_candle, the path of candles that do not simply follow the last one, and by the one for those that do."""
     _, (id,) = await opened(database)
     await MARKET.ensure_partitions(database, NOON, NOON)
     for place, delay in ((0, 3), (1, 4)):

@@ -245,7 +245,8 @@ END $$;
 COMMENT ON FUNCTION revise_candles IS
     'market_data_service: stored candles get other numbers, the old ones are kept; times are rising, the series is locked';
 
--- Live candles of one moment, over many instruments. A row that is there unchanged is not written again.
+-- Live candles of one moment, over many instruments. Those that follow the last candle of their series are the hot path: the
+-- catalogue proves that they are new, and they change no gap. The others are new, revised or there already.
 CREATE OR REPLACE FUNCTION store_candles(
     p_interval_s int, p_open_time timestamptz, p_instrument_ids int[], p_open float8[], p_high float8[], p_low float8[],
     p_close float8[], p_volume float8[], p_at timestamptz
@@ -255,80 +256,94 @@ LANGUAGE plpgsql SET mastertrade.candle_door = 'open' AS $$
 DECLARE
     v_close_time  timestamptz := p_open_time + make_interval(secs => p_interval_s);
     v_is_late     boolean := p_at > p_open_time + make_interval(secs => 3.0 * p_interval_s);
-    v_locked      int;
-    v_new         int[];
-    v_revised     int[] := '{}';
-    v_odd         int[];
+    v_next        int[];
+    v_odd         int[] := '{}';
+    v_late        int[] := '{}';
+    v_all         int[];
 BEGIN
-    PERFORM FROM series s WHERE s.instrument_id = ANY(p_instrument_ids) AND s.interval_s = p_interval_s
-      ORDER BY s.instrument_id FOR NO KEY UPDATE;
-    GET DIAGNOSTICS v_locked = ROW_COUNT;
-    IF v_locked < cardinality(p_instrument_ids) THEN
-        INSERT INTO series (instrument_id, interval_s, updated_at)
-        SELECT i, p_interval_s, p_at FROM unnest(p_instrument_ids) AS i ORDER BY i
-        ON CONFLICT (instrument_id, interval_s) DO UPDATE SET updated_at = excluded.updated_at;
-    END IF;
-    WITH stored AS (
-        INSERT INTO candles (instrument_id, interval_s, open_time, open, high, low, close, volume)
-        SELECT i.id, p_interval_s, p_open_time, i.open, i.high, i.low, i.close, i.volume
-          FROM unnest(p_instrument_ids, p_open, p_high, p_low, p_close, p_volume) AS i(id, open, high, low, close, volume)
-        ON CONFLICT (instrument_id, interval_s, open_time) DO NOTHING
-        RETURNING instrument_id
-    )
-    SELECT coalesce(array_agg(instrument_id), '{}') INTO v_new FROM stored;
-    IF cardinality(v_new) < cardinality(p_instrument_ids) THEN
-        SELECT coalesce(array_agg(i.id), '{}') INTO v_revised
-          FROM unnest(p_instrument_ids, p_open, p_high, p_low, p_close, p_volume) AS i(id, open, high, low, close, volume)
-          JOIN candles c ON c.instrument_id = i.id AND c.interval_s = p_interval_s AND c.open_time = p_open_time
-         WHERE (c.open, c.high, c.low, c.close, c.volume) IS DISTINCT FROM (i.open, i.high, i.low, i.close, i.volume);
-        PERFORM revise_candles(i.id, p_interval_s, ARRAY[p_open_time], ARRAY[i.open], ARRAY[i.high], ARRAY[i.low],
-                               ARRAY[i.close], ARRAY[i.volume], p_at)
-           FROM unnest(p_instrument_ids, p_open, p_high, p_low, p_close, p_volume) AS i(id, open, high, low, close, volume)
-          WHERE i.id = ANY(v_revised);
-        UPDATE series s
-           SET revised_rows = revised_rows + 1, updated_at = p_at,
-               last_close = CASE WHEN s.last_close_time = v_close_time THEN i.close ELSE s.last_close END
-          FROM unnest(p_instrument_ids, p_close) AS i(id, close)
-         WHERE s.instrument_id = i.id AND i.id = ANY(v_revised) AND s.interval_s = p_interval_s;
-        UPDATE candle_months SET changed_from = least(changed_from, p_open_time)
-         WHERE instrument_id = ANY(v_revised) AND interval_s = p_interval_s AND month = month_of(p_open_time);
-        UPDATE coverage_of_requests
-           SET synthetic = synthetic - tstzmultirange(tstzrange(p_open_time, v_close_time)), updated_at = p_at
-         WHERE instrument_id = ANY(p_instrument_ids) AND interval_s = p_interval_s AND synthetic @> p_open_time;
-    END IF;
-    IF cardinality(v_new) > 0 THEN
-        SELECT coalesce(array_agg(s.instrument_id ORDER BY s.instrument_id), '{}') INTO v_odd FROM series s
-         WHERE s.instrument_id = ANY(v_new) AND s.interval_s = p_interval_s
-           AND (s.last_close_time IS DISTINCT FROM p_open_time
-                OR EXISTS (SELECT FROM gaps g WHERE g.instrument_id = s.instrument_id AND g.interval_s = p_interval_s
-                              AND g.starts >= p_open_time));
-        IF cardinality(v_odd) > 0 THEN
-            PERFORM book_candles(i.id, p_interval_s, ARRAY[p_open_time], ARRAY[v_close_time], '{}', '{}', '{}', 1, 0,
-                                 i.close, p_at)
-               FROM unnest(p_instrument_ids, p_close) AS i(id, close) WHERE i.id = ANY(v_odd);
-        END IF;
+    revised := 0;
+    WITH moved AS (
         UPDATE series s
            SET rows = s.rows + 1, last_close_time = v_close_time, last_close = i.close, updated_at = p_at
           FROM unnest(p_instrument_ids, p_close) AS i(id, close)
-         WHERE s.instrument_id = i.id AND s.interval_s = p_interval_s AND i.id = ANY(v_new) AND i.id <> ALL(v_odd);
-        INSERT INTO candle_months AS m (instrument_id, interval_s, month, rows, changed_from)
-        SELECT i, p_interval_s, month_of(p_open_time), 1, p_open_time FROM unnest(v_new) AS i
-        ON CONFLICT (instrument_id, interval_s, month) DO UPDATE
-           SET rows = m.rows + 1, changed_from = least(m.changed_from, excluded.changed_from);
-        DELETE FROM candle_blocks
-         WHERE instrument_id = ANY(v_new) AND interval_s = p_interval_s AND month = month_of(p_open_time);
+         WHERE s.instrument_id = i.id AND s.interval_s = p_interval_s AND s.last_close_time = p_open_time
+           AND NOT EXISTS (SELECT FROM gaps g WHERE g.instrument_id = i.id AND g.interval_s = p_interval_s
+                              AND g.starts >= p_open_time)
+        RETURNING s.instrument_id
+    )
+    SELECT coalesce(array_agg(instrument_id), '{}') INTO v_next FROM moved;
+    INSERT INTO candles (instrument_id, interval_s, open_time, open, high, low, close, volume)
+    SELECT i.id, p_interval_s, p_open_time, i.open, i.high, i.low, i.close, i.volume
+      FROM unnest(p_instrument_ids, p_open, p_high, p_low, p_close, p_volume) AS i(id, open, high, low, close, volume)
+     WHERE i.id = ANY(v_next);
+    IF cardinality(v_next) < cardinality(p_instrument_ids) THEN
+        SELECT array_agg(i.id), array_agg(i.id) FILTER (WHERE o.what = 'new'), count(*) FILTER (WHERE o.what = 'revised'),
+               array_agg(i.id) FILTER (WHERE o.what = 'new' AND is_pinned(i.id, p_interval_s, p_open_time, p_open_time))
+          INTO v_all, v_odd, revised, v_late
+          FROM unnest(p_instrument_ids, p_open, p_high, p_low, p_close, p_volume) AS i(id, open, high, low, close, volume)
+         CROSS JOIN LATERAL store_candle(i.id, p_interval_s, p_open_time, i.open, i.high, i.low, i.close, i.volume, p_at)
+               AS o(what)
+         WHERE i.id <> ALL(v_next);
+        v_odd := coalesce(v_odd, '{}');
+    END IF;
+    v_all := v_next || v_odd;
+    INSERT INTO candle_months AS m (instrument_id, interval_s, month, rows, changed_from)
+    SELECT i, p_interval_s, month_of(p_open_time), 1, p_open_time FROM unnest(v_all) AS i
+    ON CONFLICT (instrument_id, interval_s, month) DO UPDATE
+       SET rows = m.rows + 1, changed_from = least(m.changed_from, excluded.changed_from);
+    DELETE FROM candle_blocks
+     WHERE instrument_id = ANY(v_all) AND interval_s = p_interval_s AND month = month_of(p_open_time);
+    IF v_is_late OR cardinality(v_late) > 0 THEN
         INSERT INTO candle_revisions (instrument_id, interval_s, open_time, known_at,
                                       new_open, new_high, new_low, new_close, new_volume)
         SELECT i.id, p_interval_s, p_open_time, p_at, i.open, i.high, i.low, i.close, i.volume
           FROM unnest(p_instrument_ids, p_open, p_high, p_low, p_close, p_volume) AS i(id, open, high, low, close, volume)
-         WHERE i.id = ANY(v_new) AND (v_is_late OR is_pinned(i.id, p_interval_s, p_open_time, p_open_time));
+         WHERE i.id = ANY(CASE WHEN v_is_late THEN v_all ELSE v_late END);
     END IF;
-    new := cardinality(v_new);
-    revised := cardinality(v_revised);
+    new := cardinality(v_all);
     RETURN NEXT;
 END $$;
 COMMENT ON FUNCTION store_candles IS
     'market_data_service: the live door: new candles, revisions and late arrivals of one moment, with all that is kept of them';
+
+CREATE OR REPLACE FUNCTION store_candle(
+    p_instrument_id int, p_interval_s int, p_open_time timestamptz, p_open float8, p_high float8, p_low float8,
+    p_close float8, p_volume float8, p_at timestamptz
+) RETURNS text
+LANGUAGE plpgsql SET mastertrade.candle_door = 'open' AS $$
+DECLARE
+    v_close_time  timestamptz := p_open_time + make_interval(secs => p_interval_s);
+    v_known       candles;
+BEGIN
+    INSERT INTO series AS s (instrument_id, interval_s, updated_at) VALUES (p_instrument_id, p_interval_s, p_at)
+    ON CONFLICT (instrument_id, interval_s) DO UPDATE SET updated_at = excluded.updated_at;
+    SELECT c.* INTO v_known FROM candles c
+     WHERE c.instrument_id = p_instrument_id AND c.interval_s = p_interval_s AND c.open_time = p_open_time;
+    IF NOT FOUND THEN
+        INSERT INTO candles (instrument_id, interval_s, open_time, open, high, low, close, volume)
+        VALUES (p_instrument_id, p_interval_s, p_open_time, p_open, p_high, p_low, p_close, p_volume);
+        PERFORM book_candles(p_instrument_id, p_interval_s, ARRAY[p_open_time], ARRAY[v_close_time], '{}', '{}', '{}',
+                             1, 0, p_close, p_at);
+        RETURN 'new';
+    END IF;
+    UPDATE coverage_of_requests SET synthetic = synthetic - tstzmultirange(tstzrange(p_open_time, v_close_time))
+     WHERE instrument_id = p_instrument_id AND interval_s = p_interval_s AND synthetic @> p_open_time;
+    IF (v_known.open, v_known.high, v_known.low, v_known.close, v_known.volume)
+       IS NOT DISTINCT FROM (p_open, p_high, p_low, p_close, p_volume) THEN
+        RETURN 'unchanged';
+    END IF;
+    PERFORM revise_candles(p_instrument_id, p_interval_s, ARRAY[p_open_time], ARRAY[p_open], ARRAY[p_high], ARRAY[p_low],
+                           ARRAY[p_close], ARRAY[p_volume], p_at);
+    UPDATE series s
+       SET revised_rows = s.revised_rows + 1, updated_at = p_at,
+           last_close = CASE WHEN s.last_close_time = v_close_time THEN p_close ELSE s.last_close END
+     WHERE s.instrument_id = p_instrument_id AND s.interval_s = p_interval_s;
+    UPDATE candle_months SET changed_from = least(changed_from, p_open_time)
+     WHERE instrument_id = p_instrument_id AND interval_s = p_interval_s AND month = month_of(p_open_time);
+    RETURN 'revised';
+END $$;
+COMMENT ON FUNCTION store_candle IS
+    'market_data_service: one candle of store_candles that may be there already: new, unchanged or revised';
 
 -- Candles that are known to be wrong, or that nobody keeps any more. With p_is_recorded what they were stays known.
 CREATE OR REPLACE FUNCTION remove_candles(
