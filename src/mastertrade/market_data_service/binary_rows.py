@@ -4,7 +4,7 @@ import numpy as np
 
 from mastertrade.quant.bars import Bars
 
-_MICROSECONDS_TO_2000 = 946_684_800_000_000
+MICROSECONDS_TO_2000 = 946_684_800_000_000
 """PostgreSQL counts microseconds from 2000-01-01."""
 _COPY_HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 _COPY_TRAILER = b"\xff\xff"
@@ -28,7 +28,7 @@ def encode_copy(instrument_id: int, bars: Bars) -> bytes:
         rows[f"{column}_length"] = _COPY_ROW[column].itemsize
     rows["instrument_id"] = instrument_id
     rows["interval_s"] = bars.interval_s
-    rows["open_time"] = bars.time * 1000 - _MICROSECONDS_TO_2000
+    rows["open_time"] = bars.time * 1000 - MICROSECONDS_TO_2000
     for column in _VALUES:
         rows[column] = getattr(bars, column)
     return _COPY_HEADER + rows.tobytes() + _COPY_TRAILER
@@ -39,5 +39,5 @@ def decode_rows(data: bytes | None, interval_s: int) -> Bars:
     rows = np.frombuffer(data or b"", dtype=_READ_ROW)
     values = {name: np.ascontiguousarray(rows[name], dtype=np.float64) for name in _VALUES}
     return Bars(
-        interval_s=interval_s, time=(rows["open_time"].astype(np.int64) + _MICROSECONDS_TO_2000) // 1000, **values
+        interval_s=interval_s, time=(rows["open_time"].astype(np.int64) + MICROSECONDS_TO_2000) // 1000, **values
     )

@@ -59,11 +59,15 @@ SELECT s.instrument_id, i.venue, i.symbol, s.interval_s, s.rows, s.first_open_ti
  ORDER BY i.venue, i.symbol, s.interval_s LIMIT 10000;
 
 -- name: finest_series
--- Why: bars of every length are built from the finest candles of the instrument, so that all lengths tell one story.
-SELECT interval_s, first_open_time, last_close_time
-  FROM series
- WHERE instrument_id = :instrument_id AND rows > 0 AND :interval_s % interval_s = 0
- ORDER BY interval_s LIMIT 1;
+-- Why: bars of every length are built from the finest candles of the instrument, so that all lengths tell one story. Its
+-- ends are those it ever had: who looks back sees candles that were removed since.
+SELECT s.interval_s, least(s.first_open_time, r.first) AS first_open_time,
+       greatest(s.last_close_time, r.last + make_interval(secs => s.interval_s)) AS last_close_time
+  FROM series s
+ CROSS JOIN LATERAL (SELECT min(v.open_time) AS first, max(v.open_time) AS last FROM candle_revisions v
+                      WHERE v.instrument_id = s.instrument_id AND v.interval_s = s.interval_s AND v.new_open IS NULL) r
+ WHERE s.instrument_id = :instrument_id AND s.rows > 0 AND :interval_s % s.interval_s = 0
+ ORDER BY s.interval_s LIMIT 1;
 
 -- name: gaps
 -- Why: what is missing between two times, by set arithmetic on the coverage.

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from mastertrade.domain.market import Instrument
+from mastertrade.market_data_service.blocks import seal_months
 from mastertrade.market_data_service.config import MarketDataSettings
 from mastertrade.market_data_service.loading import HistoryLoader, LoadReport, Progress
 from mastertrade.market_data_service.player import Player, PlayReport, Tape
@@ -52,7 +53,10 @@ class MarketDataService(Service):
         return []
 
     def jobs(self) -> Sequence[Job]:
-        return [Job("delete_expired", self._settings.cleanup_interval_s, self.delete_expired, timeout_s=600.0)]
+        return [
+            Job("delete_expired", self._settings.cleanup_interval_s, self.delete_expired, timeout_s=600.0),
+            Job("seal_candles", self._settings.cleanup_interval_s, self.seal_candles, timeout_s=3_600.0),
+        ]
 
     async def stop(self) -> None:
         """Let the batch in hand end, with everything that follows from it, then stop the jobs."""
@@ -126,6 +130,10 @@ class MarketDataService(Service):
         )
         self._playing = asyncio.create_task(self._play(player), name="market_data_service.player")
         return await self._playing
+
+    async def seal_candles(self) -> None:
+        """Seal closed months, which are then read ten times as fast."""
+        await seal_months(self._manager)
 
     async def delete_expired(self) -> None:
         """Delete the documents whose time is over."""

@@ -40,10 +40,11 @@ class Bars:
 
 
 class BarSource(Protocol):
-    """Where bars come from. A read never returns a bar that closed after ``as_of``."""
+    """Where bars come from. A read returns what was known at ``as_of``: no bar that closed later, and nothing that was
+    revised or arrived later. Strategies always name it; without it a read returns what is stored now."""
 
     async def read(
-        self, instrument_id: int, interval_s: int, start: datetime, end: datetime, *, as_of: datetime
+        self, instrument_id: int, interval_s: int, start: datetime, end: datetime, *, as_of: datetime | None = None
     ) -> Bars:
         """Closed bars with ``start <= bar start < end``, built from stored candles; an incomplete bar is left out."""
         ...

@@ -68,6 +68,8 @@ CREATE TABLE IF NOT EXISTS candle_revisions (
                AND num_nulls(old_open, new_open) < 2)
 );
 CREATE INDEX IF NOT EXISTS candle_revisions_by_candle ON candle_revisions (instrument_id, interval_s, open_time, id);
+CREATE INDEX IF NOT EXISTS candle_revisions_that_removed ON candle_revisions (instrument_id, interval_s, open_time)
+    WHERE new_open IS NULL;
 COMMENT ON TABLE candle_revisions IS
     'market_data_service: each change of a candle and when it became known; no old values: arrived late, no new: removed';
 
