@@ -261,7 +261,7 @@ def end_of_log() -> str:
 
 def test(arguments: list) -> None:
     alone = any(argument.startswith(("-n", "--numprocesses", "--pdb", "--trace")) for argument in arguments)
-    become("-m", "pytest", *([] if alone else ["-n", "auto"]), *arguments)
+    become("-m", "pytest", *([] if alone else ["-n", "auto", "--dist", "worksteal"]), *arguments)
 
 
 def bench(arguments: list) -> None:
