@@ -1,1 +1,1 @@
-"""Venues behind one port: the paper venue today; real exchanges through the same door."""
+"""Venues behind two ports: one to trade at, one for public market data."""
