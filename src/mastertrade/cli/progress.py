@@ -4,7 +4,16 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
 
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 from rich.text import Text
 
 from mastertrade.cli.output import dim, errors, grid, show
@@ -33,3 +42,17 @@ class Screen:
         with Progress(*columns, console=errors, transient=True, disable=is_off) as bar:
             task = bar.add_task(name, total=total)
             yield lambda done, expected: bar.update(task, completed=done, total=max(done, expected))
+
+
+@contextmanager
+def transfer(name: str, *, is_quiet: bool) -> Iterator[Show]:
+    """A bar over rows, with how many there are in a second and how long it will take."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), _Rate(), TimeRemainingColumn())
+    with Progress(*columns, console=errors, transient=True, disable=is_quiet or not errors.is_terminal) as bar:
+        task = bar.add_task(name, total=None)
+        yield lambda done, expected: bar.update(task, completed=done, total=max(done, expected))
+
+
+class _Rate(ProgressColumn):
+    def render(self, task: Task) -> Text:
+        return dim("" if task.speed is None else f"{task.speed:,.0f} rows/s")

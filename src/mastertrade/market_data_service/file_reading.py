@@ -168,13 +168,13 @@ def _raw_rows(batch: Any, time_column: str, rows_before: int, left_out: Sequence
         return number
 
     def text(column: str, index: int) -> str:
-        return _shown(batch.column(time_column if column == "time" else column)[index])
+        return shown(batch.column(time_column if column == "time" else column)[index])
 
-    columns = {name: _floats(batch.column(name)) for name in COLUMNS}
+    columns = {name: floats(batch.column(name)) for name in COLUMNS}
     return RawRows(row=row, time=time, has_time=has_time, columns=columns, text=text)
 
 
-def _shown(cell: Any) -> str:
+def shown(cell: Any) -> str:
     if not cell.is_valid:
         return "(empty)"
     try:
@@ -183,7 +183,7 @@ def _shown(cell: Any) -> str:
         return str(getattr(cell, "value", "(out of range)"))
 
 
-def _floats(column: Any) -> FloatArray:
+def floats(column: Any) -> FloatArray:
     """Numbers, NaN where a cell is none. One bad cell makes its whole chunk take the slow way."""
     try:
         values = pc.cast(column, pa.float64()).to_numpy(zero_copy_only=False)

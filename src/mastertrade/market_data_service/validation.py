@@ -15,12 +15,16 @@ COLUMNS = (*PRICES, "volume")
 EARLIEST_MS = 1_230_768_000_000
 """2009-01-01: the first block of Bitcoin; an older candle is a broken clock."""
 
+LARGEST = 1e18
+"""A price or volume from here on, or a price below its inverse, is no market's: some exponent went wrong."""
+
 NO_TIME = "the time cannot be read"
 TOO_OLD = "the time lies before 2009"
 OFF_GRID = "the time is not a multiple of the interval"
 FUTURE = "the candle has not closed yet"
 NOT_FINITE = "not a finite number"
 NOT_POSITIVE = "a price must be above zero"
+ABSURD = "a number beyond 1e18, or a price below 1e-18"
 NEGATIVE_VOLUME = "a volume must not be below zero"
 NOT_CONTAINED = "low and high must contain open and close"
 DUPLICATE = "a row of this time came before"
@@ -53,7 +57,7 @@ def accept_rows(
         value = " ".join(f"{name} {raw.text(name, index)}" for name in shown)
         refused.add(int(hits.sum()), RefusedExample(where=where, row=raw.row(index), value=value, rule=rule))
 
-    for mask, rule, shown in _broken_rules(raw, interval_s, now_ms):
+    for mask, rule, shown in broken_rules(raw, interval_s, now_ms):
         hits = mask & ~bad
         if hits.any():
             refuse(hits, rule, shown)
@@ -66,7 +70,7 @@ def accept_rows(
     return Bars(interval_s=interval_s, time=raw.time[good], **{name: raw.columns[name][good] for name in COLUMNS})
 
 
-def _broken_rules(raw: RawRows, interval_s: int, now_ms: int) -> Iterator[tuple[BoolArray, str, tuple[str, ...]]]:
+def broken_rules(raw: RawRows, interval_s: int, now_ms: int) -> Iterator[tuple[BoolArray, str, tuple[str, ...]]]:
     """Each rule a single row can break, with the cells that show it; a row counts for the first it breaks."""
     step_ms = interval_s * 1000
     yield ~raw.has_time, NO_TIME, ("time",)
@@ -78,6 +82,10 @@ def _broken_rules(raw: RawRows, interval_s: int, now_ms: int) -> Iterator[tuple[
     for name in PRICES:
         yield raw.columns[name] <= 0.0, NOT_POSITIVE, (name,)
     yield raw.columns["volume"] < 0.0, NEGATIVE_VOLUME, ("volume",)
+    for name in COLUMNS:
+        yield raw.columns[name] >= LARGEST, ABSURD, (name,)
+    for name in PRICES:
+        yield raw.columns[name] <= 1 / LARGEST, ABSURD, (name,)
     open_, high, low, close = (raw.columns[name] for name in PRICES)
     yield (low > np.minimum(open_, close)) | (high < np.maximum(open_, close)), NOT_CONTAINED, PRICES
 

@@ -1,0 +1,8 @@
+"""``mastertrade data``: market data in, out and looked at. Each bunch of commands has a file of its own."""
+
+import typer
+
+from mastertrade.cli.data_import import import_files
+
+data = typer.Typer(help="Market data: import, export, look at what there is.", no_args_is_help=True)
+data.command("import")(import_files)

@@ -1,0 +1,229 @@
+"""Importing files: each one understood, read in bounded pieces, stored any number of times with the same result."""
+
+import asyncio
+from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import TypeVar
+from uuid import UUID
+
+from mastertrade.domain.market import parse_symbol
+from mastertrade.market_data_service.candle_store import CandleStore, Loaded
+from mastertrade.market_data_service.importing.candle_files import Part, Reading, read_candles
+from mastertrade.market_data_service.importing.findings import Findings
+from mastertrade.market_data_service.importing.naming import CANDLE_KINDS, SUFFIXES, Kind, Understood, read_name
+from mastertrade.market_data_service.importing.opening import Damage, Identity, identify
+from mastertrade.market_data_service.importing.rejects import Rejects
+from mastertrade.market_data_service.importing.report import FileReport
+from mastertrade.market_data_service.postgres_candles import VALUES
+from mastertrade.market_data_service.postgres_database import MarketDataPostgresDatabase
+from mastertrade.market_data_service.postgres_imports import ImportsPostgresDatabase
+from mastertrade.market_data_service.rules import listing
+from mastertrade.market_data_service.source import to_datetime, to_milliseconds
+from mastertrade.quant.bars import Bars
+from mastertrade.shared.clock import Clock
+from mastertrade.shared.errors import BadData, UsageError
+from mastertrade.shared.postgres_manager import PostgresManager
+from mastertrade.shared.serialization import new_id
+
+Progress = Callable[[int, int], None]
+"""Called with the rows read of a file so far, and about how many it holds."""
+
+LEAP = "the close leaps by more than ten deviations of the day before, and the next bar opens where the price was"
+MOST_FILES = 10_000
+T = TypeVar("T")
+
+
+def find_files(paths: Sequence[Path]) -> list[Path]:
+    """The files named, and those in the folders named."""
+    found: list[Path] = []
+    for path in paths:
+        if path.is_dir():
+            inside = sorted(one for one in path.rglob("*") if one.is_file() and one.name.lower().endswith(SUFFIXES))
+            if not inside:
+                raise UsageError(f"{path}: no data file in this folder ({', '.join(SUFFIXES)})")
+            found += inside
+        else:
+            found.append(path)
+    if len(found) > MOST_FILES:
+        raise UsageError(f"{len(found)} files are more than the {MOST_FILES} of one import; name fewer folders")
+    return found
+
+
+def venue_of_kind(venue: str, kind: Kind) -> str:
+    """Mark and index prices are series of their own, at a venue of their own: ``binance.mark``."""
+    return f"{venue}.{kind.value}" if kind in (Kind.MARK, Kind.INDEX) else venue
+
+
+def understand(
+    path: Path, *, venue: str | None, symbol: str | None = None, interval_s: int | None = None, kind: Kind | None = None
+) -> Understood:
+    """What is in a file, by its name and by what somebody says. BadData when it stays open."""
+    try:
+        known = read_name(path).but(kind=kind, venue=venue, symbol=symbol, interval_s=interval_s)
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+    if known.kind is None:
+        raise BadData(
+            f"{path}: its name does not say what it holds; add --tf 1m for candles, or --kind "
+            f"{', '.join(one.value for one in Kind)}"
+        )
+    if known.kind not in CANDLE_KINDS:
+        raise BadData(f"{path}: holds {known.kind}, which cannot be imported yet; --kind says what else it is")
+    if known.venue is None:
+        raise BadData(f"{path}: its name does not say from which venue it is; add --venue binance")
+    return known
+
+
+class FileImporter:
+    """``home`` is where the rows that were rejected are written (below ``rejects``)."""
+
+    def __init__(self, *, manager: PostgresManager, clock: Clock, home: Path) -> None:
+        self._manager = manager
+        self._clock = clock
+        self._home = home
+        self._store = CandleStore(manager=manager, clock=clock)
+        self._market = MarketDataPostgresDatabase()
+        self._database = ImportsPostgresDatabase()
+
+    async def run(self, path: Path, understood: Understood, *, progress: Progress | None = None) -> FileReport:
+        """Import one file. A file that cannot be used, or not to its end, is reported and not raised."""
+        began = self._clock.monotonic()
+        report = FileReport(
+            file=str(path), kind=understood.kind, venue=understood.venue, symbol=understood.symbol,
+            interval_s=understood.interval_s,
+        )  # fmt: skip
+        try:
+            identity = await asyncio.to_thread(identify, path)
+        except OSError as error:
+            report.error = f"{path}: cannot be opened: {error.strerror}; check the path and its permissions"
+            return report
+        report.sha256 = identity.sha256
+        import_id = await self._begin(identity, report)
+        rejects = Rejects(self._home, f"{path.name}.{identity.sha256[:8]}")
+        findings = Findings()
+        try:
+            assert understood.kind in CANDLE_KINDS, "the other kinds come later"
+            await self._candles(path, understood, import_id, report, rejects, findings, progress)
+        except BadData as error:
+            report.error = str(error)
+        finally:
+            rejects.close()
+        self._sum_up(report, rejects, findings)
+        report.seconds = self._clock.monotonic() - began
+        await self._end(import_id, report)
+        return report
+
+    async def _candles(
+        self,
+        path: Path,
+        understood: Understood,
+        import_id: UUID,
+        report: FileReport,
+        rejects: Rejects,
+        findings: Findings,
+        progress: Progress | None,
+    ) -> None:
+        assert understood.kind is not None and understood.venue is not None
+        venue = venue_of_kind(understood.venue, understood.kind)
+        reading = Reading(findings=findings, damage=Damage())
+        now_ms = to_milliseconds(self._clock.now())
+        parts = read_candles(path, understood, now_ms=now_ms, reject=rejects.add, reading=reading)
+        ids: dict[str, int] = {}
+        try:
+            while (part := await asyncio.to_thread(_next, parts)) is not None:
+                if part.symbol not in ids:
+                    ids[part.symbol] = await self._instrument(venue, part.symbol)
+                await self._store_part(ids[part.symbol], part, import_id, report)
+                if progress is not None:
+                    progress(reading.read, max(reading.read, reading.expected))
+        finally:
+            report.rows_read = reading.read
+            report.duplicates = reading.duplicates
+            report.interval_s = reading.interval_s or report.interval_s
+            report.symbol = ", ".join(reading.symbols) or report.symbol
+
+    async def _store_part(self, instrument_id: int, part: Part, import_id: UUID, report: FileReport) -> None:
+        bars, held = part.bars, part.held
+        loaded = await self._store.load(instrument_id, bars) if len(bars) else Loaded()
+        if len(held):
+            confirmed, waiting = await self._decided(instrument_id, held)
+            loaded += await self._store.load(instrument_id, confirmed) if len(confirmed) else Loaded()
+            if len(waiting):
+                at = self._clock.now()
+                async with self._manager.transaction() as tx:
+                    await self._database.hold_candles(
+                        tx, instrument_id, waiting, reason=LEAP, import_id=import_id, at=at
+                    )
+            report.quarantined += len(waiting)
+        report.rows_stored += loaded.new
+        report.unchanged += loaded.unchanged
+        report.revisions += loaded.revised
+
+    async def _decided(self, instrument_id: int, held: Bars) -> tuple[Bars, Bars]:
+        """Those that somebody confirmed before, and the others."""
+        first, last = to_datetime(int(held.time[0])), to_datetime(int(held.time[-1]))
+        accepted = await self._database.accepted_candles(self._manager, instrument_id, held.interval_s, first, last)
+        rows = list(zip(held.time.tolist(), *(getattr(held, name).tolist() for name in VALUES), strict=True))
+        places = [place for place, row in enumerate(rows) if row in accepted]
+        others = [place for place, row in enumerate(rows) if row not in accepted]
+        return _take(held, places), _take(held, others)
+
+    async def _instrument(self, venue: str, symbol: str) -> int:
+        parse_symbol(symbol)
+        await self._market.add_instruments(self._manager, [listing(venue, symbol)], at=self._clock.now())
+        found = await self._database.instrument_id(self._manager, venue, symbol)
+        assert found is not None, "it was just added"
+        return found
+
+    async def _begin(self, identity: Identity, report: FileReport) -> UUID:
+        at = self._clock.now()
+        import_id = new_id(at)
+        assert report.kind is not None and report.venue is not None
+        await self._database.begin_import(
+            self._manager,
+            import_id,
+            file=identity.path,
+            bytes=identity.bytes,
+            sha256=identity.sha256,
+            kind=report.kind,
+            venue=report.venue,
+            symbol=report.symbol,
+            interval_s=report.interval_s,
+            at=at,
+        )
+        return import_id
+
+    async def _end(self, import_id: UUID, report: FileReport) -> None:
+        described = report.as_json()
+        at: datetime = self._clock.now()
+        await self._database.end_import(
+            self._manager,
+            import_id,
+            symbol=report.symbol,
+            interval_s=report.interval_s,
+            counts=report.counts,
+            findings=described["findings"],
+            rejects_file=report.rejects_file,
+            error=report.error,
+            at=at,
+        )
+
+    @staticmethod
+    def _sum_up(report: FileReport, rejects: Rejects, findings: Findings) -> None:
+        report.rejected = rejects.total
+        report.reasons = dict(rejects.counts)
+        report.first_reject = rejects.first
+        report.rejects_file = str(rejects.path) if rejects.total else None
+        report.findings = findings.all()
+
+
+def _next(parts: Iterator[T]) -> T | None:
+    return next(parts, None)
+
+
+def _take(bars: Bars, places: Sequence[int]) -> Bars:
+    index = list(places)
+    return Bars(
+        interval_s=bars.interval_s, time=bars.time[index], **{name: getattr(bars, name)[index] for name in VALUES}
+    )
