@@ -14,7 +14,7 @@ from mastertrade.quant import indicators
 from mastertrade.quant.bars import Bars, FloatArray
 from mastertrade.quant.columns import Columns, columns_of
 from mastertrade.quant.compiled import Kernel
-from mastertrade.quant.indicators import averages, ranges, strength
+from mastertrade.quant.indicators import averages, ranges, strength, volume, windows
 from mastertrade.quant.masks import packed, unpacked
 from mastertrade.quant.targets import held_above, held_between
 from tests.pure.sample_bars import random_walk
@@ -107,19 +107,25 @@ def test_a_price_that_bars_do_not_have_is_named() -> None:
         Columns(BARS).sma(20, "clsoe")
 
 
-@pytest.mark.parametrize("module", [averages, ranges, strength])
+@pytest.mark.parametrize("module", [averages, ranges, strength, volume, windows])
 def test_compiled_loops_give_the_bits_of_the_same_lines_in_plain_python(module: object) -> None:
     values = random_walk(400, seed=2)
     with_holes = values.close.copy()
     with_holes[[3, 77, 200, 201]] = np.nan, np.inf, np.nan, -np.inf
-    arguments = {"v": [with_holes, values.high, values.low], "i": [14], "f": [0.1]}
+    arguments = {
+        "v": [with_holes, values.high, values.low, values.close],
+        "t": [values.time],
+        "i": [14, 14],
+        "f": [1.5],
+    }
     for kernel in [found for found in vars(module).values() if isinstance(found, Kernel)]:
-        compiled, plain = np.empty(400), np.empty(400)
-        given = [arguments[kind][kernel.kinds[:place].count(kind)] for place, kind in enumerate(kernel.kinds[:-1])]
-        kernel(*given, compiled)
-        with np.errstate(invalid="ignore"):
-            kernel.loop(*given, plain)
-        assert compiled.tobytes() == plain.tobytes(), kernel.loop.__name__
+        inputs = kernel.kinds.rstrip("o")
+        given = [arguments[kind][inputs[:place].count(kind)] for place, kind in enumerate(inputs)]
+        compiled, plain = (np.empty((kernel.kinds.count("o"), 400)) for _ in range(2))
+        kernel(*given, *compiled)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            kernel.loop(*given, *plain)
+        assert np.array_equal(compiled, plain, equal_nan=True), kernel.loop.__name__
 
 
 def test_nothing_is_compiled_or_imported_before_an_indicator_is_asked_for() -> None:

@@ -9,7 +9,26 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mastertrade.quant.bars import Bars, FloatArray
-from mastertrade.quant.indicators import FLAT_RSI, atr, ema, rsi, sma, true_range, wilder_average
+from mastertrade.quant.indicators import (
+    FLAT_RSI,
+    ago,
+    atr,
+    correlation,
+    deviation,
+    ema,
+    ichimoku,
+    obv,
+    rsi,
+    session_vwap,
+    sma,
+    supertrend,
+    true_range,
+    volatility,
+    vwap,
+    wilder_average,
+    wma,
+    z_score,
+)
 from tests.pure.sample_bars import random_walk
 
 HIGH = np.array([104.0, 106, 103, 101, 107, 108, 105])
@@ -106,3 +125,64 @@ def test_indicators_leave_their_input_alone() -> None:
 def test_a_period_below_one_is_refused(indicator: Callable[[FloatArray, int], FloatArray]) -> None:
     with pytest.raises(ValueError, match="period 0 is below 1"):
         indicator(CLOSE, 0)
+
+
+def test_obv_adds_volume_on_a_rise_takes_it_off_on_a_fall_and_keeps_it_on_neither() -> None:
+    close, volume = np.array([10.0, 11, 11, 9, 12]), np.array([5.0, 3, 4, 2, 7])
+    assert obv(close, volume).tolist() == [5, 8, 8, 6, 13]
+
+
+def test_the_lines_of_ichimoku_stand_where_they_are_known() -> None:
+    lines = ichimoku(HIGH, LOW, CLOSE, 2, 3, 4)
+    nan = np.nan
+    assert lines.conversion.tolist() == pytest.approx([nan, 102.5, 101.5, 99.5, 101.5, 103.5, 104.0], nan_ok=True)
+    assert lines.base.tolist() == pytest.approx([nan, nan, 101.5, 101.0, 101.5, 102.0, 103.5], nan_ok=True)
+    assert lines.span_a.tolist() == pytest.approx([nan] * 5 + [101.5, 100.25], nan_ok=True), "made three bars before"
+    assert lines.span_b.tolist() == pytest.approx([nan] * 6 + [101.0], nan_ok=True)
+    assert lines.lagging.tolist() == pytest.approx([nan] * 3 + [-3 / 103, 4 / 102, 6 / 98, 1 / 100], nan_ok=True)
+    with pytest.raises(ValueError, match="lies in the future"):
+        ago(CLOSE, -26)
+
+
+def test_supertrend_trails_the_price_and_turns_when_the_close_is_beyond_it() -> None:
+    close = np.array([10.0, 11, 12, 13, 12.5, 9, 8, 8.5, 14])
+    line, direction = supertrend(close + 0.5, close - 0.5, close, 1, 1.0)
+    ranges = [1.0, 1.5, 1.5, 1.5, 1, 4, 1.5, 1, 6]
+    upper, lower, trend = close[0] + ranges[0], close[0] - ranges[0], 1
+    for i, price in enumerate(close):
+        if i:
+            trend = 1 if price > upper else -1 if price < lower else trend
+            above, below = price + ranges[i], price - ranges[i]
+            upper = above if above < upper or close[i - 1] > upper else upper
+            lower = below if below > lower or close[i - 1] < lower else lower
+        assert (line[i], direction[i]) == (lower if trend == 1 else upper, trend), i
+    assert direction.tolist() == [1, 1, 1, 1, 1, -1, -1, -1, 1]
+
+
+def test_vwap_weighs_the_typical_price_and_a_session_begins_at_midnight() -> None:
+    high, low, close = np.array([4.0, 7, 10, 13]), np.array([2.0, 5, 8, 11]), np.array([3.0, 6, 9, 12])
+    volume = np.array([0.0, 1, 3, 2])
+    assert vwap(high, low, close, volume, 2).tolist() == pytest.approx([np.nan, 6, 8.25, 10.2], nan_ok=True)
+    day_ms = 86_400_000
+    time = np.array([day_ms - 2, day_ms - 1, day_ms, day_ms + 1])
+    assert session_vwap(time, high, low, close, volume).tolist() == pytest.approx([np.nan, 6, 9, 10.2], nan_ok=True)
+
+
+def test_volatility_is_the_sample_deviation_of_logarithmic_returns() -> None:
+    returns = np.diff(np.log(CLOSE))
+    expected = [np.std(returns[i - 3 : i], ddof=1) for i in range(3, len(returns) + 1)]
+    assert volatility(CLOSE, 3)[3:] == pytest.approx(expected, rel=1e-12)
+
+
+def test_windows_keep_their_digits_where_prices_are_large_and_moves_small() -> None:
+    steps = np.array([1.0, 2, 3, 4, 5, 4, 3, 2, 1, 2, 3, 4])
+    large = steps / 128 + 2.0**17
+    assert deviation(large, 5)[4:] == pytest.approx(deviation(steps, 5)[4:] / 128, rel=1e-8)
+    assert correlation(large, steps, 5)[4:] == pytest.approx(np.ones(8), rel=1e-8)
+    assert z_score(np.full(9, 0.1), 4)[3:].tolist() == [0.0] * 6, "nothing is far away in a flat window"
+
+
+def test_a_jump_leaves_no_trace_in_the_windows_behind_it() -> None:
+    values = np.concatenate((np.full(10, 1e12), [1.0, 2, 3, 4, 5, 6, 7]))
+    assert deviation(values, 4)[13:] == pytest.approx(deviation(values[10:], 4)[3:], rel=1e-12)
+    assert wma(values, 4)[13:] == pytest.approx(wma(values[10:], 4)[3:], rel=1e-12)

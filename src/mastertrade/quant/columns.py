@@ -8,6 +8,8 @@ import numpy as np
 
 from mastertrade.quant import indicators
 from mastertrade.quant.bars import Bars, FloatArray
+from mastertrade.quant.indicators.catalogue import PRICES
+from mastertrade.quant.indicators.ranges import around, trailing
 from mastertrade.quant.masks import Words, packed
 from mastertrade.quant.targets import Truths
 
@@ -70,14 +72,47 @@ class Columns(Bars):
         """A condition as one bit a bar, packed the first time this key is asked for; see ``quant.masks``."""
         return self.once(("mask", key), lambda: packed(truths()))
 
-    def sma(self, period: int, of: str = "close") -> FloatArray:
+    def sma(self, period: int = 20, of: str = "close") -> FloatArray:
         return self.once(("sma", period, of), lambda: indicators.sma(self.series(of), period))
 
-    def ema(self, period: int, of: str = "close") -> FloatArray:
+    def ema(self, period: int = 20, of: str = "close") -> FloatArray:
         return self.once(("ema", period, of), lambda: indicators.ema(self.series(of), period))
 
     def rsi(self, period: int = 14, of: str = "close") -> FloatArray:
         return self.once(("rsi", period, of), lambda: indicators.rsi(self.series(of), period))
+
+    def wma(self, period: int = 20, of: str = "close") -> FloatArray:
+        return self.once(("wma", period, of), lambda: indicators.wma(self.series(of), period))
+
+    def deviation(self, period: int = 20, of: str = "close") -> FloatArray:
+        return self.once(("deviation", period, of), lambda: indicators.deviation(self.series(of), period))
+
+    def z_score(self, period: int = 20, of: str = "close") -> FloatArray:
+        return self.once(("z_score", period, of), lambda: indicators.z_score(self.series(of), period))
+
+    def volatility(self, period: int = 20, of: str = "close") -> FloatArray:
+        return self.once(("volatility", period, of), lambda: indicators.volatility(self.series(of), period))
+
+    def rate_of_change(self, period: int = 10, of: str = "close") -> FloatArray:
+        return self.once(("rate_of_change", period, of), lambda: indicators.rate_of_change(self.series(of), period))
+
+    def highest(self, period: int = 20, of: str = "close") -> FloatArray:
+        return self.once(("highest", period, of), lambda: indicators.highest(self.series(of), period))
+
+    def lowest(self, period: int = 20, of: str = "close") -> FloatArray:
+        return self.once(("lowest", period, of), lambda: indicators.lowest(self.series(of), period))
+
+    def correlation(self, period: int = 20, of: str = "close", to: str = "volume") -> FloatArray:
+        key = ("correlation", period, of, to)
+        return self.once(key, lambda: indicators.correlation(self.series(of), self.series(to), period))
+
+    def macd(self, fast: int = 12, slow: int = 26, signal: int = 9, of: str = "close") -> indicators.Macd:
+        key = ("macd", fast, slow, signal, of)
+        return self.once(key, lambda: indicators.macd(self.series(of), fast, slow, signal))
+
+    def bollinger(self, period: int = 20, deviations: float = 2.0, of: str = "close") -> indicators.Bands:
+        key = ("bollinger", period, deviations, of)
+        return self.once(key, lambda: around(self.sma(period, of), deviations * self.deviation(period, of)))
 
     def true_range(self) -> FloatArray:
         return self.once(("true_range",), lambda: indicators.true_range(self.high, self.low, self.close))
@@ -85,15 +120,52 @@ class Columns(Bars):
     def atr(self, period: int = 14) -> FloatArray:
         return self.once(("atr", period), lambda: indicators.wilder_average(self.true_range(), period))
 
+    def adx(self, period: int = 14) -> indicators.Directional:
+        return self.once(("adx", period), lambda: indicators.adx(self.high, self.low, self.close, period))
+
+    def stochastic(self, period: int = 14, smooth: int = 3, signal: int = 3) -> indicators.StochasticLines:
+        key = ("stochastic", period, smooth, signal)
+        make = indicators.stochastic
+        return self.once(key, lambda: make(self.high, self.low, self.close, period, smooth, signal))
+
+    def donchian(self, period: int = 20) -> indicators.Bands:
+        return self.once(("donchian", period), lambda: indicators.donchian(self.high, self.low, period))
+
+    def keltner(self, period: int = 20, ranges: float = 2.0, range_period: int = 10) -> indicators.Bands:
+        key = ("keltner", period, ranges, range_period)
+        return self.once(key, lambda: around(self.ema(period), ranges * self.atr(range_period)))
+
+    def supertrend(self, period: int = 10, ranges: float = 3.0) -> indicators.SuperTrend:
+        key = ("supertrend", period, ranges)
+        return self.once(key, lambda: trailing(self.high, self.low, self.close, self.atr(period), ranges))
+
+    def ichimoku(self, conversion: int = 9, base: int = 26, span: int = 52) -> indicators.Ichimoku:
+        key = ("ichimoku", conversion, base, span)
+        return self.once(key, lambda: indicators.ichimoku(self.high, self.low, self.close, conversion, base, span))
+
+    def cci(self, period: int = 20) -> FloatArray:
+        return self.once(("cci", period), lambda: indicators.cci(self.high, self.low, self.close, period))
+
+    def obv(self) -> FloatArray:
+        return self.once(("obv",), lambda: indicators.obv(self.close, self.volume))
+
+    def mfi(self, period: int = 14) -> FloatArray:
+        return self.once(("mfi", period), lambda: indicators.mfi(self.high, self.low, self.close, self.volume, period))
+
+    def vwap(self, period: int = 20) -> FloatArray:
+        make = indicators.vwap
+        return self.once(("vwap", period), lambda: make(self.high, self.low, self.close, self.volume, period))
+
+    def session_vwap(self) -> FloatArray:
+        make = indicators.session_vwap
+        return self.once(("session_vwap",), lambda: make(self.time, self.high, self.low, self.close, self.volume))
+
     def series(self, name: str) -> FloatArray:
         """A price or the volume by its name."""
         if name not in PRICES:
             raise ValueError(f"bars have no column {name!r}; they have {', '.join(PRICES)}")
         found: FloatArray = getattr(self, name)
         return found
-
-
-PRICES = ("open", "high", "low", "close", "volume")
 
 
 def columns_of(bars: Bars) -> Columns:

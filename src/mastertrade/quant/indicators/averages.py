@@ -21,7 +21,15 @@ def ema(values: FloatArray, period: int) -> FloatArray:
     """Exponential moving average with weight 2/(period+1), started with the mean of the first ``period`` values."""
     values, averages = contiguous(values), room_for(values)
     period = checked_period(period)
-    _recursive_mean(values, period, 2.0 / (period + 1), averages)
+    _recursive_mean(values, 0, period, 2.0 / (period + 1), averages)
+    return averages
+
+
+def late_ema(values: FloatArray, period: int, first: int) -> FloatArray:
+    """The exponential average that has its first value at bar ``first``, however short its period is."""
+    values, averages = contiguous(values), room_for(values)
+    period = checked_period(period)
+    _recursive_mean(values, max(0, first + 1 - period), period, 2.0 / (period + 1), averages)
     return averages
 
 
@@ -30,7 +38,14 @@ def wilder_average(values: FloatArray, period: int) -> FloatArray:
     ``period`` (New Concepts in Technical Trading Systems, 1978)."""
     values, averages = contiguous(values), room_for(values)
     period = checked_period(period)
-    _recursive_mean(values, period, 1.0 / period, averages)
+    _recursive_mean(values, 0, period, 1.0 / period, averages)
+    return averages
+
+
+def wma(values: FloatArray, period: int) -> FloatArray:
+    """Linearly weighted average: the newest value weighs ``period``, the oldest 1 (as TA-Lib's WMA)."""
+    values, averages = contiguous(values), room_for(values)
+    _weighted_mean(values, checked_period(period), averages)
     return averages
 
 
@@ -80,19 +95,43 @@ def _window_mean(values: FloatArray, period: int, means: FloatArray) -> None:
         means[i] = nan
 
 
-@kernel("vifo")
-def _recursive_mean(values: FloatArray, period: int, weight: float, means: FloatArray) -> None:
-    seen, total, mean = 0, 0.0, 0.0
+@kernel("viifo")
+def _recursive_mean(values: FloatArray, skipped: int, period: int, weight: float, means: FloatArray) -> None:
+    seen, total, mean = -skipped, 0.0, 0.0
     for i in range(len(values)):
         value = values[i]
         if not isfinite(value):
-            seen, total = 0, 0.0
+            seen, total = -skipped, 0.0
             means[i] = nan
         elif seen < period:
-            total += value
+            if seen >= 0:
+                total += value
             seen += 1
             mean = total / period
             means[i] = mean if seen == period else nan
         else:
             mean += weight * (value - mean)
             means[i] = mean
+
+
+@kernel("vio")
+def _weighted_mean(values: FloatArray, period: int, means: FloatArray) -> None:
+    """Blocks as in ``_window_mean``. Where the end of the block before holds ``n`` values, those of this block weigh
+    ``n`` more than they would alone."""
+    count, weights = len(values), period * (period + 1) / 2.0
+    ends, last_ends = np.zeros(period + 1), np.zeros(period + 1)
+    for at in range(0, count, period):
+        length = min(period, count - at)
+        block, results = values[at : at + length], means[at : at + length]
+        total, weighted, end, end_weighted = 0.0, 0.0, 0.0, 0.0
+        for j in range(length):
+            total += block[j]
+            weighted += (j + 1) * block[j]
+            mean = (last_ends[j + 1] + weighted + (period - j - 1) * total) / weights
+            results[j] = mean if mean - mean == 0.0 else nan
+            end += block[length - 1 - j]
+            end_weighted += end
+            ends[length - 1 - j] = end_weighted
+        ends, last_ends = last_ends, ends
+    for i in range(min(period - 1, count)):
+        means[i] = nan

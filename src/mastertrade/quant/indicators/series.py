@@ -22,6 +22,11 @@ def room_for(values: FloatArray) -> FloatArray:
     return np.empty(len(values))
 
 
+def typical_price(high: FloatArray, low: FloatArray, close: FloatArray) -> FloatArray:
+    with np.errstate(invalid="ignore", over="ignore"):
+        return contiguous((high + low + close) / 3.0)
+
+
 def same_length(*series: FloatArray) -> list[FloatArray]:
     """Several series of the same bars, ready for a kernel."""
     ready = [contiguous(one) for one in series]
