@@ -125,7 +125,7 @@ async def test_a_replay_decides_and_pays_what_a_backtest_does_on_the_same_bars(
 def backtested(plan: Plan) -> dict[tuple[str, str, datetime, str], float]:
     """The price each decision is filled at when every strategy trades each market alone, with so little of its money
     that none is short of it. The bars are the source's own, and reach beyond the plan, so that its last decisions are
-    filled."""
+    filled. The paper venue takes an order of any size at one price, so size costs nothing here."""
     assert plan.end is not None
     filled = {}
     for series in plan.source.history(plan.end + timedelta(hours=1)):
@@ -135,7 +135,7 @@ def backtested(plan: Plan) -> dict[tuple[str, str, datetime, str], float]:
             built = build(strategy.template, strategy.parameters)
             bars = {series.listing.symbol: resample(minutes, strategy.timeframe_s)}
             result = run_backtest(
-                bars, built.template, built.params, costs=Costs(), position_fraction=0.01, rules=rules
+                bars, built.template, built.params, costs=Costs(impact=0), position_fraction=0.01, rules=rules
             )
             assert result.unfilled == 0
             for trade in result.trades:

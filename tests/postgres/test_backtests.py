@@ -78,7 +78,7 @@ async def test_the_figures_are_the_same_from_sql_and_from_python(database: Postg
     await DOOR.save_run(database, run, at=AT)
     expected = {**result.metrics, **statistics(result.run)}
     found = dict((await DOOR.figures(database, run.id)).items())
-    assert len(found) == 20
+    assert len(found) == 23
     for name, value in found.items():
         assert value == pytest.approx(expected[name], rel=1e-9, abs=1e-12), name
 

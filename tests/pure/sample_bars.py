@@ -11,6 +11,8 @@ from mastertrade.quant.bars import Bars
 START_MS = 1_609_459_200_000
 """2021-01-01 00:00 UTC, the first minute of a day and of a month."""
 MINUTE_S = 60
+VOLUME = 1e6
+"""So much that no order of a test moves the price by much, or has to wait."""
 
 
 def written_bars(
@@ -30,7 +32,7 @@ def written_bars(
         high=np.maximum(open_, close),
         low=np.minimum(open_, close),
         close=close,
-        volume=np.ones(len(open_)),
+        volume=np.full(len(open_), VOLUME),
     )
 
 

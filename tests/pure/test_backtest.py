@@ -67,7 +67,8 @@ def test_one_round_trip_is_what_pencil_and_paper_say() -> None:
     assert trade.entry_price == pytest.approx(104.052, abs=1e-12)
     assert trade.exit_price == pytest.approx(109.945, abs=1e-12)
     assert trade.gross == pytest.approx(300.0, abs=1e-9)
-    assert trade.slippage == pytest.approx(50 * (0.052 + 0.055), abs=1e-9)
+    assert trade.spread == pytest.approx(50 * (0.0208 + 0.022), abs=1e-9)
+    assert trade.slippage == pytest.approx(50 * (0.0312 + 0.033), abs=1e-9)
     assert trade.fees == pytest.approx(5.2026 + 5.49725, abs=1e-9)
     assert trade.net == pytest.approx(283.95015, abs=1e-9)
     assert (trade.symbol, trade.bars_held, trade.closed_at_end) == ("BTC/USDT", 2, False)
@@ -88,7 +89,7 @@ def test_costs_take_exactly_what_they_say(costs: Costs) -> None:
     buy, sell = 104 * (1 + costs.price_impact), 110 * (1 - costs.price_impact)
     fees, slippage = 50 * costs.taker_fee * (buy + sell), 50 * costs.price_impact * (104 + 110)
     assert paid.trades[0].fees == pytest.approx(fees, abs=1e-9)
-    assert paid.trades[0].slippage == pytest.approx(slippage, abs=1e-9)
+    assert paid.trades[0].spread + paid.trades[0].slippage == pytest.approx(slippage, abs=1e-9)
     assert free.final_equity - paid.final_equity == pytest.approx(fees + slippage, abs=1e-9)
     assert free.final_equity == pytest.approx(10_300.0, abs=1e-9)
 
@@ -178,7 +179,7 @@ def test_quantities_keep_the_lot_and_prices_the_tick_against_us() -> None:
     (trade,) = run({"B": ONE_TRIP}, Scripted(), BUY_AND_SELL, position_fraction=0.5, rules=rules).trades
     assert trade.quantity == pytest.approx(49.8)
     assert (trade.entry_price, trade.exit_price) == (104.5, 109.5)
-    assert trade.slippage == pytest.approx(49.8 * (0.5 + 0.5))
+    assert trade.spread + trade.slippage == pytest.approx(49.8 * (0.5 + 0.5))
 
 
 def test_a_price_on_the_tick_stays_there_without_costs() -> None:
@@ -217,7 +218,10 @@ def test_money_is_neither_made_nor_lost_outside_trades(
     bars = {f"M{i}": random_walk(count, seed) for i, (count, seed) in enumerate(markets)}
     result = run(bars, Coin(), coin, costs=costs, position_fraction=fraction, rules=dict.fromkeys(bars, rules))
     assert result.final_equity == pytest.approx(10_000.0 + math.fsum(trade.net for trade in result.trades), abs=1e-6)
-    assert all(trade.fees >= 0.0 and trade.slippage >= -1e-9 and trade.quantity > 0.0 for trade in result.trades)
+    assert all(
+        trade.fees >= 0.0 and trade.slippage >= -1e-9 and trade.impact >= 0.0 and trade.quantity > 0.0
+        for trade in result.trades
+    )
     assert (result.equity >= result.invested - 1e-6)[:-1].all(), "cash went below zero"
     assert (result.equity > 0.0).all()
 
@@ -248,14 +252,16 @@ def test_recorded_prices_give_a_whole_and_consistent_report(name: str, real_data
     summary = summarise(result)
     assert summary["total_trades"] > 20
     assert summary["fees"] > 0.0
-    assert summary["slippage"] == pytest.approx(summary["fees"] / 2, rel=1e-3)
+    assert summary["spread"] + summary["slippage"] == pytest.approx(summary["fees"] / 2, rel=1e-3)
+    assert 0.0 < summary["impact"] < summary["fees"]
     assert summary["final_capital"] == pytest.approx(10_000.0 + summary["net_profit"], abs=1e-6)
-    assert summary["net_profit"] == pytest.approx(summary["gross_profit"] - summary["fees"] - summary["slippage"])
+    paid = sum(summary[kind] for kind in ("fees", "spread", "slippage", "impact", "funding"))
+    assert summary["net_profit"] == pytest.approx(summary["gross_profit"] - paid)
 
 
-@pytest.mark.parametrize("targets", [[0.5] * 6, [math.nan] * 6, [2.0] * 6, [-1.0] * 6])
-def test_targets_other_than_zero_and_one_are_refused(targets: list[float]) -> None:
-    with pytest.raises(ValueError, match="a target of 0 or 1 for each of 6 bars"):
+@pytest.mark.parametrize("targets", [[math.nan] * 6, [2.0] * 6, [-1.0] * 6, [0, 0, math.inf, 0, 0, 0]])
+def test_targets_outside_zero_to_one_are_refused(targets: list[float]) -> None:
+    with pytest.raises(ValueError, match="a target from 0 to 1 for each of 6 bars; at bar"):
         run(ONE_TRIP, Scripted(), script(ONE_TRIP, targets))
 
 
@@ -340,7 +346,8 @@ def test_the_summary_is_json_without_nan_and_the_page_shows_every_cost() -> None
     assert "  equity         10,000.00 -> 10,283.95" in page
     assert "  without costs  +3.00 %" in page
     assert "  fees           -0.11 %" in page
-    assert "  slippage       -0.05 % (half the spread included)" in page
+    assert "  spread         -0.02 %" in page
+    assert "  slippage       -0.03 %" in page
     assert "  trades         1, 100.00 % won, 0 closed at the end, 0 not filled" in page
     assert len({len(line) - len(line[2:].lstrip()) for line in page[1:]}) == 1
 

@@ -197,7 +197,7 @@ def test_a_notebook_gets_a_small_piece_without_script_or_style_sheet() -> None:
     report: RunReport = run_report()
     text = to_snippet(report)
     outline = Outline(text)
-    assert len(text) < 15_000
+    assert len(text) < 17_000
     assert outline.count("script") == outline.count("style") == 0
     assert outline.count("svg") == 1
     assert "Likely luck" in text

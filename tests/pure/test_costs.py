@@ -57,3 +57,16 @@ def test_a_rate_that_is_no_fraction_is_refused_by_name(name: str, rate: float) -
 def test_rates_that_together_eat_the_sale_are_refused() -> None:
     with pytest.raises(ValueError, match="whole value"):
         Costs(taker_fee=0.5, half_spread=0.3, slippage=0.2)
+
+
+@pytest.mark.parametrize("given", [{"impact": -0.1}, {"impact": float("nan")}, {"participation": 1.5}])
+def test_an_impact_or_participation_that_makes_no_sense_is_refused_by_name(given: dict[str, float]) -> None:
+    with pytest.raises(ValueError, match=rf"{next(iter(given))} .* is outside 0\.\.1"):
+        Costs(**given)
+
+
+def test_a_tenth_of_the_volume_is_taken_unless_said_otherwise_or_size_does_not_matter() -> None:
+    assert Costs().participation_cap == 0.1
+    assert Costs(impact=0).participation_cap == FREE.participation_cap == 0.0
+    assert Costs(participation=0).participation_cap == 0.0
+    assert Costs(impact=0, participation=0.3).participation_cap == 0.3

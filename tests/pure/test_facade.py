@@ -126,12 +126,13 @@ def test_what_is_no_source_of_bars_is_refused_by_name(tmp_path: Path) -> None:
 
 
 def test_a_backtest_is_one_line_and_prints_as_a_page(tmp_path: Path) -> None:
-    free = mt.Costs(taker_fee=0.001, half_spread=0, slippage=0)
+    free = mt.Costs(taker_fee=0.001, half_spread=0, slippage=0, impact=0)
     result = mt.backtest(WALK, "ma_cross", fast=5, slow=20, costs=free)
     assert len(result.equity) == len(WALK)
     assert len(result.trades) == result.metrics["total_trades"] > 5
     assert result.metrics["slippage"] == pytest.approx(0.0, abs=1e-9)
     assert "ma_cross(fast=5, slow=20)" in repr(result)
+    assert "is an order for the next open" in result.fill_rules
     assert "ma_cross" in result._repr_html_()
     page = result.save_html(tmp_path / "run.html").read_text(encoding="utf-8")
     assert "<svg" in page

@@ -90,9 +90,10 @@ def test_a_window_is_traded_as_a_single_backtest_of_its_parameters_would() -> No
     seen = between({"": HOURS}, window.train_start, window.test_end)[""]
     single = mt.backtest(seen, "ma_cross", parameters=window.parameters, position_fraction=0.5)
     inside = [trade for trade in single.trades if trade.entry_time > window.test_start + 2 * DAY_MS]
-    assert [(t.entry_time, t.entry_price) for t in inside] == [
-        (t.entry_time, t.entry_price) for t in found.results[0].trades if t.entry_time > window.test_start + 2 * DAY_MS
-    ]
+    traded = [t for t in found.results[0].trades if t.entry_time > window.test_start + 2 * DAY_MS]
+    assert [t.entry_time for t in inside] == [t.entry_time for t in traded]
+    # The account has another size there, and a market's price gives way to size.
+    assert [t.entry_price for t in inside] == pytest.approx([t.entry_price for t in traded], rel=1e-4)
 
 
 def test_the_objective_takes_trials_and_trades_into_account() -> None:

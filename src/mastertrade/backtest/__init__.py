@@ -7,9 +7,9 @@ from typing import Any
 
 from mastertrade.backtest.engine import run
 from mastertrade.backtest.report import format_summary, summarise
-from mastertrade.backtest.result import BacktestResult, BacktestTrade, Rules
+from mastertrade.backtest.result import BacktestResult, BacktestTrade, ExitReason, Rules
 
-__all__ = ["BacktestResult", "BacktestTrade", "Rules", "format_summary", "run", "summarise"]
+__all__ = ["BacktestResult", "BacktestTrade", "ExitReason", "Rules", "format_summary", "run", "summarise"]
 
 
 class _Room(ModuleType):

@@ -5,7 +5,7 @@ from functools import cached_property
 from typing import Any
 
 from mastertrade.backtest.report import Provenance, RunReport, format_summary, summarise
-from mastertrade.backtest.result import BacktestResult, BacktestTrade
+from mastertrade.backtest.result import BacktestResult, Trades
 from mastertrade.quant.bars import Bars, FloatArray, TimeArray
 from mastertrade.research.reported import Reported
 
@@ -36,8 +36,14 @@ class Result(Reported):
         return self.run.time
 
     @property
-    def trades(self) -> tuple[BacktestTrade, ...]:
+    def trades(self) -> Trades:
+        """A sequence of ``BacktestTrade``; ``trades.rows`` are the same as one numpy array."""
         return self.run.trades
+
+    @property
+    def fill_rules(self) -> str:
+        """What filled when, at which price: ``print(result.fill_rules)``."""
+        return self.run.fill_rules
 
     @cached_property
     def metrics(self) -> dict[str, Any]:

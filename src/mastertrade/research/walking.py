@@ -9,7 +9,7 @@ import numpy as np
 
 from mastertrade.backtest.objective import CONVINCING, GUIDE, with_deflated_sharpe
 from mastertrade.backtest.report import Luck, WalkForwardReport, Window, to_text
-from mastertrade.backtest.result import BacktestResult, BacktestTrade
+from mastertrade.backtest.result import BacktestResult, Counts, Trades
 from mastertrade.backtest.samplers import Space, make_sampler
 from mastertrade.backtest.sweep import best_of
 from mastertrade.backtest.sweep import sweep as run_sweep
@@ -69,8 +69,8 @@ class WalkForward(Reported):
         return np.concatenate([one.equity for one in self.results]) if self.results else np.array([])
 
     @property
-    def trades(self) -> tuple[BacktestTrade, ...]:
-        return tuple(trade for one in self.results for trade in one.trades)
+    def trades(self) -> Trades:
+        return Trades.joined([one.trades for one in self.results])
 
     @property
     def trials(self) -> int:
@@ -94,6 +94,8 @@ class WalkForward(Reported):
             equity=self.equity,
             invested=np.concatenate([one.invested for one in self.results]),
             trades=self.trades,
+            counts=Counts.total([one.counts for one in self.results]),
+            is_ruined=any(one.is_ruined for one in self.results),
         )
         return figures_of(whole)
 

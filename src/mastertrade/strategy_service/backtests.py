@@ -9,7 +9,7 @@ from uuid import UUID
 
 import numpy as np
 
-from mastertrade.backtest.result import BacktestResult
+from mastertrade.backtest.result import COST_PARTS, BacktestResult, ExitReason
 from mastertrade.backtest.trials import Outcome, Parameters, Trial, Tried, as_trials
 from mastertrade.quant import metrics
 from mastertrade.shared.errors import NotFound, UsageError
@@ -219,15 +219,17 @@ def equity_columns(result: BacktestResult) -> dict[str, Any]:
 
 
 def trade_columns(result: BacktestResult) -> dict[str, Any]:
-    trades = result.trades
-    plain = ("symbol", "quantity", "entry_price", "exit_price", "bars_held", "gross", "fees", "slippage", "net")
+    trades, rows = result.trades, result.trades.rows
+    plain = ("quantity", "entry_price", "exit_price", "bars_held", "gross", *COST_PARTS)
     return {
         "number": list(range(1, len(trades) + 1)),
-        **{name: [getattr(one, name) for one in trades] for name in plain},
-        "side": [getattr(one, "side", "long") for one in trades],
-        "entry_time": [_moment(one.entry_time) for one in trades],
-        "exit_time": [_moment(one.exit_time) for one in trades],
-        "exit_reason": ["end" if one.closed_at_end else "signal" for one in trades],
+        **{name: rows[name].tolist() for name in plain},
+        "net": trades.net.tolist(),
+        "symbol": [trades.symbols[place] for place in rows["symbol"].tolist()],
+        "side": ["long" if side > 0 else "short" for side in rows["side"].tolist()],
+        "entry_time": [_moment(time) for time in rows["entry_time"].tolist()],
+        "exit_time": [_moment(time) for time in rows["exit_time"].tolist()],
+        "exit_reason": [ExitReason(reason).name.lower() for reason in rows["reason"].tolist()],
     }
 
 

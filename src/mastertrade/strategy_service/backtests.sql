@@ -89,10 +89,11 @@ ON CONFLICT DO NOTHING;
 -- Why: the trades of a run, as columns.
 -- idempotent: a trade is stored once.
 INSERT INTO backtest_trades (run_id, number, symbol, side, quantity, entry_time, entry_price, exit_time, exit_price,
-                             bars_held, gross, fees, slippage, net, exit_reason)
+                             bars_held, gross, fees, spread, slippage, impact, funding, net, exit_reason)
 SELECT :run_id::uuid, y.* FROM unnest(:number::int[], :symbol::text[], :side::text[], :quantity::float8[],
        :entry_time::timestamptz[], :entry_price::float8[], :exit_time::timestamptz[], :exit_price::float8[], :bars_held::int[],
-       :gross::float8[], :fees::float8[], :slippage::float8[], :net::float8[], :exit_reason::text[]) AS y
+       :gross::float8[], :fees::float8[], :spread::float8[], :slippage::float8[], :impact::float8[],
+       :funding::float8[], :net::float8[], :exit_reason::text[]) AS y
 ON CONFLICT DO NOTHING;
 
 -- name: insert_legacy_result

@@ -19,6 +19,7 @@ import numpy as np
 from mastertrade.backtest.report.model import Comparison, Report, RunReport, SweepReport, WalkForwardReport
 from mastertrade.backtest.report.summary import summarise
 from mastertrade.backtest.report.trades import fill_rules
+from mastertrade.backtest.result import BacktestResult, BacktestTrade, ExitReason, Trades
 from mastertrade.shared.errors import UsageError
 
 FORMAT = "mastertrade.report/1"
@@ -66,6 +67,10 @@ def _plain(value: Any) -> Any:
         return [_plain(one) for one in value.tolist()] if value.dtype.kind == "f" else value.tolist()
     if isinstance(value, float):
         return float(value) if math.isfinite(value) else None
+    if isinstance(value, Trades):
+        return [_plain(trade) for trade in value]
+    if isinstance(value, ExitReason):
+        return value.name.lower()
     if isinstance(value, np.generic):
         return _plain(value.item())
     if is_dataclass(value) and not isinstance(value, type):
@@ -95,7 +100,12 @@ def _read(wanted: Any, value: Any) -> Any:
     origin, arguments = get_origin(wanted), get_args(wanted)
     if is_dataclass(wanted) and isinstance(wanted, type):
         hints = _types(wanted)
+        if wanted is BacktestResult:  # its trades know their markets by place
+            symbols, trades = value["symbols"], tuple(_read(BacktestTrade, one) for one in value["trades"])
+            value = {**value, "trades": Trades.of(trades, symbols)}
         return wanted(**{name: _read(hints[name], value[name]) for name in _carried(wanted) if name in value})
+    if wanted is ExitReason:
+        return ExitReason[value.upper()]
     if origin in (Union, types.UnionType):
         if value is None and type(None) in arguments:
             return None

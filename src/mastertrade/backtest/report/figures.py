@@ -81,7 +81,7 @@ def holding_curve(result: BacktestResult, bars: Mapping[str, Bars]) -> FloatArra
 
 
 def cost_lines(result: BacktestResult) -> list[CostLine]:
-    gross = sum(trade.gross for trade in result.trades)
+    gross = float(result.trades.rows["gross"].sum())
     parts = cost_parts(result)
     return [
         CostLine(

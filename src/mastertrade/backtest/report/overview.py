@@ -6,7 +6,6 @@ from typing import Any
 from mastertrade.backtest.report.figures import cost_lines, drawdown_dates, holding_curve
 from mastertrade.backtest.report.model import RunReport
 from mastertrade.backtest.report.summary import summarise
-from mastertrade.backtest.report.trades import trade_columns
 from mastertrade.backtest.report.wording import NOTHING, count, day, days, interval, number, parameters, percent
 from mastertrade.quant.metrics import DAY_MS
 
@@ -109,7 +108,7 @@ def _trading(report: RunReport, summary: dict[str, Any]) -> list[Figure]:
         expectancy = summary["expectancy"]
         rows.append(Figure(name="expectancy", value=number(expectancy, sign=True), note=note, tone=_tone(expectancy)))
     rows.append(Figure(name="exposure", value=exposed, note="of the bars with a position held at their close"))
-    ambiguous = int(trade_columns(report.result).ambiguous.sum())
+    ambiguous = summary["ambiguous"]
     if ambiguous:
         note = f"of {trades:,} exits touched stop and target in one bar: stop taken"
         rows.append(Figure(name="ambiguous", value=f"{ambiguous:,}", note=note, tone="bad"))

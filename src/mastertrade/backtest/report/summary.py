@@ -1,21 +1,24 @@
 """What a backtest has to say: plain numbers by the names of stored results, and a page for people."""
 
+import math
+from dataclasses import asdict
 from datetime import UTC, datetime
 from statistics import fmean, median
 from typing import Any
 
 import numpy as np
 
-from mastertrade.backtest.result import BacktestResult
+from mastertrade.backtest.result import COST_PARTS, BacktestResult, ExitReason
 from mastertrade.quant import metrics
 from mastertrade.quant.bars import FloatArray
 
+STOPS = (ExitReason.STOP, ExitReason.TRAILING, ExitReason.BREAK_EVEN)
 YEAR_MS = metrics.DAYS_PER_YEAR * metrics.DAY_MS
 
 
 def summarise(result: BacktestResult) -> dict[str, Any]:
     """The result as JSON can carry it. Rates and returns are fractions; None is a number the run cannot give."""
-    nets = [trade.net for trade in result.trades]
+    nets, rows = result.trades.net.tolist(), result.trades.rows
     won, lost = [net for net in nets if net > 0.0], [net for net in nets if net < 0.0]
     curve = np.concatenate(([result.cash], result.equity))
     daily = metrics.period_returns(metrics.daily_equity(result.cash, result.time, result.equity))
@@ -48,13 +51,14 @@ def summarise(result: BacktestResult) -> dict[str, Any]:
         "expectancy": metrics.expectancy(nets),
         "avg_win": metrics.expectancy(won),
         "avg_loss": metrics.expectancy(lost),
-        "avg_trade_duration_bars": fmean(trade.bars_held for trade in result.trades) if nets else None,
-        "closed_at_end": sum(trade.closed_at_end for trade in result.trades),
-        "unfilled": result.unfilled,
-        "gross_profit": sum(trade.gross for trade in result.trades),
-        "fees": sum(trade.fees for trade in result.trades),
-        "slippage": sum(trade.slippage for trade in result.trades),
-        "net_profit": sum(nets),
+        "avg_trade_duration_bars": fmean(rows["bars_held"].tolist()) if nets else None,
+        "closed_at_end": int((rows["reason"] == ExitReason.END).sum()),
+        "stopped": int(np.isin(rows["reason"], STOPS).sum()),
+        **asdict(result.counts),
+        "is_ruined": result.is_ruined,
+        "gross_profit": math.fsum(rows["gross"].tolist()),
+        **{kind: math.fsum(rows[kind].tolist()) for kind in COST_PARTS},
+        "net_profit": math.fsum(nets),
         "avg_monthly_return": fmean(monthly.values()) if monthly else None,
         "median_monthly_return": median(monthly.values()) if monthly else None,
         "monthly_returns": monthly,
@@ -67,13 +71,14 @@ def format_summary(summary: dict[str, Any], title: str = "backtest") -> str:
     won, deepest, exposed = (_percent(summary[key], sign="") for key in ("win_rate", "max_drawdown", "exposure"))
     ratios = (f"{name} {_number(summary[f'{name.lower()}_ratio'])}" for name in ("Sharpe", "Sortino", "Calmar"))
     ends = f"{summary['closed_at_end']} closed at the end, {summary['unfilled']} not filled"
+    if summary["ambiguous"]:
+        ends += f", {summary['ambiguous']} ambiguous"
     lines = [
         ("period", f"{_day(summary['start'])} to {_day(summary['end'])}, {summary['bars']:,} bars"),
         ("equity", f"{capital:,.2f} -> {summary['final_capital']:,.2f}"),
         ("net", f"{_percent(summary['total_return'])}, {_percent(summary['cagr'])} a year"),
         ("without costs", _percent(summary["gross_profit"] / capital)),
-        ("fees", _percent(-summary["fees"] / capital)),
-        ("slippage", f"{_percent(-summary['slippage'] / capital)} (half the spread included)"),
+        *((kind, _percent(-summary[kind] / capital)) for kind in COST_PARTS if kind == "fees" or summary[kind]),
         ("trades", f"{summary['total_trades']:,}, {won} won, {ends}"),
         ("profit factor", f"{_number(summary['profit_factor'])}, expectancy {_number(summary['expectancy'])} a trade"),
         ("max drawdown", f"{deepest}, longest {_number(summary['max_drawdown_days'], 1)} days"),

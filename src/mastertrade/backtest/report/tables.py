@@ -14,7 +14,7 @@ from typing import Any, TextIO, get_type_hints
 import numpy as np
 
 from mastertrade.backtest.report.wording import iso
-from mastertrade.backtest.result import BacktestResult, BacktestTrade
+from mastertrade.backtest.result import BacktestResult, BacktestTrade, ExitReason
 from mastertrade.quant.bars import FloatArray, TimeArray
 from mastertrade.shared.errors import UsageError
 
@@ -71,6 +71,8 @@ def _trade_row(trade: BacktestTrade) -> Iterator[str]:
 def _text(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
+    if isinstance(value, ExitReason):
+        return value.name.lower()
     if isinstance(value, float):
         return repr(float(value))
     text = str(value)
@@ -96,6 +98,8 @@ def _value(name: str, kind: Any, text: str, line: int) -> Any:
             return round(time.timestamp() * 1000)
         if kind is bool:
             return {"true": True, "false": False}[text]
+        if kind is ExitReason:
+            return ExitReason[text.upper()]
         if kind in (int, float):
             return kind(text)
     except (ValueError, KeyError) as error:

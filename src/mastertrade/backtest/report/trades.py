@@ -1,14 +1,26 @@
 """The trades of a result as columns, the one shape that tables, drawings and files are made from."""
 
+import math
+import re
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mastertrade.backtest.result import BacktestResult, BacktestTrade
+from mastertrade.backtest.result import COST_PARTS, BacktestResult, ExitReason
 from mastertrade.quant.bars import FloatArray, TimeArray
 
-COST_KINDS = ("fees", "spread", "slippage", "impact", "funding")
+COST_KINDS = COST_PARTS
+REASONS = {
+    ExitReason.SIGNAL: "signal",
+    ExitReason.STOP: "stop loss",
+    ExitReason.TARGET: "take profit",
+    ExitReason.TRAILING: "trailing stop",
+    ExitReason.BREAK_EVEN: "break-even stop",
+    ExitReason.TIME: "time",
+    ExitReason.LIQUIDATION: "liquidation",
+    ExitReason.END: "end of data",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,58 +48,46 @@ class TradeColumns:
 
 def trade_columns(result: BacktestResult) -> TradeColumns:
     trades = result.trades
-
-    def floats(values: list[float]) -> FloatArray:
-        return np.array(values, dtype=np.float64)
-
-    entry_price = floats([trade.entry_price for trade in trades])
-    quantity = floats([trade.quantity for trade in trades])
-    net = floats([trade.net for trade in trades])
-    put_in = entry_price * quantity
+    rows = trades.rows
+    net = trades.net
+    put_in = rows["entry_price"] * rows["quantity"]
     return TradeColumns(
-        symbol=tuple(trade.symbol for trade in trades),
-        side=tuple(map(side_of, trades)),
-        reason=tuple(map(reason_of, trades)),
-        entry_time=np.array([trade.entry_time for trade in trades], dtype=np.int64),
-        entry_price=entry_price,
-        exit_time=np.array([trade.exit_time for trade in trades], dtype=np.int64),
-        exit_price=floats([trade.exit_price for trade in trades]),
-        quantity=quantity,
-        bars_held=np.array([trade.bars_held for trade in trades], dtype=np.int64),
-        gross=floats([trade.gross for trade in trades]),
-        costs=floats([trade.gross - trade.net for trade in trades]),
+        symbol=tuple(trades.symbols[place] for place in rows["symbol"].tolist()),
+        side=tuple("long" if side > 0 else "short" for side in rows["side"].tolist()),
+        reason=tuple(REASONS[ExitReason(reason)] for reason in rows["reason"].tolist()),
+        entry_time=rows["entry_time"],
+        entry_price=rows["entry_price"],
+        exit_time=rows["exit_time"],
+        exit_price=rows["exit_price"],
+        quantity=rows["quantity"],
+        bars_held=rows["bars_held"],
+        gross=rows["gross"],
+        costs=trades.costs,
         net=net,
         value_return=np.divide(net, put_in, out=np.zeros_like(net), where=put_in > 0.0),
-        ambiguous=np.array([is_ambiguous(trade) for trade in trades], dtype=np.bool_),
+        ambiguous=rows["is_ambiguous"] != 0,
     )
-
-
-def side_of(trade: BacktestTrade) -> str:
-    return "long"
-
-
-def reason_of(trade: BacktestTrade) -> str:
-    return "end of data" if trade.closed_at_end else "signal"
-
-
-def is_ambiguous(trade: BacktestTrade) -> bool:
-    return False
 
 
 def cost_parts(result: BacktestResult) -> dict[str, float]:
-    """What was paid, by kind, in quote; kinds this result does not know are left out."""
-    return {
-        "fees": sum(trade.fees for trade in result.trades),
-        "slippage": sum(trade.slippage for trade in result.trades),
-    }
+    """What was paid, by kind, in quote; kinds that cost nothing here are left out but the fees."""
+    paid = {kind: math.fsum(result.trades.rows[kind].tolist()) for kind in COST_KINDS}
+    return {kind: amount for kind, amount in paid.items() if kind == "fees" or amount != 0.0}
 
 
 def fill_rules(result: BacktestResult) -> tuple[str, ...]:
-    """How this result's orders were filled, a sentence each."""
+    """How this result's orders were filled, a rule each."""
     costs = result.costs
-    return (
-        "A change of position decided at a bar's close is filled at the next bar's open.",
-        "A position is sized at the close that decided it and shrinks to what the cash pays for.",
-        f"Each side pays {costs.taker_fee * 100:g} % fee and {costs.price_impact * 100:g} % for spread and slippage.",
-        "What is held after the last bar is sold at its close, at the same costs, and marked 'end of data'.",
+    rates = (
+        f"Rates of this run: taker fee {costs.taker_fee * 100:g} %, maker fee {costs.maker_fee * 100:g} %, half the "
+        f"spread {costs.half_spread * 100:g} %, slippage {costs.slippage * 100:g} %, impact "
+        + (f"{costs.impact:g}·σ·√(Q/V)" if costs.impact else "none")
+        + ", volume "
+        + (f"up to {costs.participation_cap * 100:g} % of a bar's." if costs.participation_cap else "without limit.")
     )
+    return (*rules_of(result.fill_rules), rates)
+
+
+def rules_of(text: str) -> list[str]:
+    """The numbered rules of a contract's text, a line each."""
+    return [" ".join(rule.split()) for rule in re.split(r"^\d+\. ", text, flags=re.MULTILINE) if rule.strip()]

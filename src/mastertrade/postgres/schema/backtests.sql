@@ -105,7 +105,10 @@ CREATE TABLE IF NOT EXISTS backtest_trades (
     bars_held    int NOT NULL,
     gross        finite NOT NULL,
     fees         finite NOT NULL,
+    spread       finite NOT NULL,
     slippage     finite NOT NULL,
+    impact       finite NOT NULL,
+    funding      finite NOT NULL,
     net          finite NOT NULL,
     exit_reason  text NOT NULL,
     PRIMARY KEY (run_id, number),
@@ -141,7 +144,7 @@ CREATE OR REPLACE FUNCTION backtest_figures(p_run_id uuid) RETURNS TABLE (
     total_return float8, cagr float8, sharpe_ratio float8, sortino_ratio float8, calmar_ratio float8, max_drawdown float8,
     omega_ratio float8, ulcer_index float8, martin_ratio float8, skewness float8, kurtosis float8,
     probabilistic_sharpe float8, exposure float8, total_trades bigint, win_rate float8, profit_factor float8,
-    expectancy float8, fees float8, slippage float8, net_profit float8
+    expectancy float8, fees float8, spread float8, slippage float8, impact float8, funding float8, net_profit float8
 ) LANGUAGE sql STABLE AS $$
 WITH run AS (
     SELECT id, cash, extract(epoch FROM period_end - period_start)::float8 / (365 * 86400.0) AS years
@@ -167,7 +170,8 @@ WITH run AS (
       FROM counted c CROSS JOIN run r
 ), trades AS (
     SELECT count(*) AS n, avg((net > 0)::int)::float8 AS won, sum(net) AS net, sum(t.fees) AS fees,
-           sum(t.slippage) AS slippage, sum(greatest(net, 0)) AS gain, sum(greatest(-net, 0)) AS loss
+           sum(t.spread) AS spread, sum(t.slippage) AS slippage, sum(t.impact) AS impact, sum(t.funding) AS funding,
+           sum(greatest(net, 0)) AS gain, sum(greatest(-net, 0)) AS loss
       FROM backtest_trades t WHERE run_id = p_run_id
 )
 SELECT s.final / s.cash - 1, s.growth, s.sharpe * sqrt(365.0),
@@ -177,6 +181,7 @@ SELECT s.final / s.cash - 1, s.growth, s.sharpe * sqrt(365.0),
        CASE WHEN 1 - s.skew * s.sharpe + (s.kurt - 1) / 4 * s.sharpe * s.sharpe > 0
             THEN normal_cdf(s.sharpe * sqrt(s.n - 1.0) / sqrt(1 - s.skew * s.sharpe + (s.kurt - 1) / 4 * s.sharpe * s.sharpe)) END,
        s.exposure, t.n, t.won, t.gain / nullif(t.loss, 0), t.net / nullif(t.n, 0), coalesce(t.fees, 0),
-       coalesce(t.slippage, 0), coalesce(t.net, 0)
+       coalesce(t.spread, 0), coalesce(t.slippage, 0), coalesce(t.impact, 0), coalesce(t.funding, 0),
+       coalesce(t.net, 0)
   FROM shaped s CROSS JOIN trades t
 $$;
