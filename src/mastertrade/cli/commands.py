@@ -13,6 +13,7 @@ from mastertrade.cli.demo import demo
 from mastertrade.cli.doctor import doctor
 from mastertrade.cli.running import serve, up
 from mastertrade.cli.trading import halt, resume, status
+from mastertrade.cli.venue import venue
 from mastertrade.cli.why import why
 from mastertrade.shared.errors import UsageError
 
@@ -48,6 +49,7 @@ for command in (demo, up, serve, why, status, halt, resume, sql, doctor):
     app.command()(command)
 app.add_typer(data, name="data")
 app.add_typer(db, name="db")
+app.add_typer(venue, name="venue")
 
 
 def main() -> None:

@@ -1,8 +1,6 @@
 """``mastertrade up`` and ``serve``: all five services in one process, or one of them in its own."""
 
 import asyncio
-import signal
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -25,6 +23,7 @@ from mastertrade.cli.markets import (
 from mastertrade.cli.output import emit_json, say
 from mastertrade.cli.progress import Screen
 from mastertrade.cli.queries import QUERIES
+from mastertrade.cli.signals import StoppingBySignal
 from mastertrade.cli.wording import moment
 from mastertrade.market_data_service.source import Source
 from mastertrade.platform import (
@@ -110,7 +109,7 @@ async def _up(replay: Path | None, speed: float, as_json: bool) -> None:
             def stop() -> None:
                 stops.append(asyncio.create_task(end_playing(), name="stop"))
 
-            with _StoppingBySignal(stop):
+            with StoppingBySignal(stop):
                 async with live_status(database.manager, plan, as_json=as_json, on_nobody_reads=stop):
                     await _until_done_or_stopped(playing)
         summary = await run_status(database.manager, plan)
@@ -138,7 +137,7 @@ async def _serve(service: str, replay: Path | None, speed: float, as_json: bool)
                 emit_json({"service": service, "server": database.manager.server, "state": "running"})
             else:
                 say(f"{service} runs on {database.manager.server}; Ctrl-C ends it")
-            with _StoppingBySignal(ended.cancel):
+            with StoppingBySignal(ended.cancel):
                 await _until_done_or_stopped(ended)
     if as_json:
         emit_json({"service": service, "server": database.manager.server, "state": "stopped"})
@@ -185,30 +184,3 @@ async def _until_done_or_stopped(work: "asyncio.Task[Any]") -> None:
     await asyncio.wait([work])
     if not work.cancelled():
         work.result()
-
-
-class _StoppingBySignal:
-    """Within the block Ctrl-C and SIGTERM call ``stop``; a second one of the same kind interrupts as usual."""
-
-    def __init__(self, stop: Callable[[], object]) -> None:
-        self._stop = stop
-        self._before: dict[int, Any] = {}
-
-    def __enter__(self) -> None:
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            self._before[number] = signal.getsignal(number)
-            loop.add_signal_handler(number, self._on_signal, number)
-
-    def _on_signal(self, number: int) -> None:
-        self._give_back(number)
-        self._stop()
-
-    def __exit__(self, *error: object) -> None:
-        for number in list(self._before):
-            self._give_back(number)
-
-    def _give_back(self, number: int) -> None:
-        """To whoever had it: the runner, which cancels the command on Ctrl-C, or the system."""
-        asyncio.get_running_loop().remove_signal_handler(number)
-        signal.signal(number, self._before.pop(number))

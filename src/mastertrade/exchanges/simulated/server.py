@@ -1,0 +1,96 @@
+"""The running venue: one HTTP and websocket server on the loopback."""
+
+from collections.abc import Iterable
+from types import TracebackType
+from typing import Any, Self
+
+from aiohttp import web
+
+from mastertrade.exchanges.simulated.faults import FaultScript
+from mastertrade.exchanges.simulated.http import Routes
+from mastertrade.exchanges.simulated.limits import Limits
+from mastertrade.exchanges.simulated.markets import LocalMarket
+from mastertrade.exchanges.simulated.venue_time import VenueTime
+from mastertrade.shared.errors import UsageError
+
+HOST = "127.0.0.1"
+STOP_TIMEOUT_S = 1.0
+
+
+class SimulatedVenue:
+    """An async context. ``port`` 0 takes a free one; ``url`` is where it is."""
+
+    def __init__(
+        self,
+        markets: Iterable[LocalMarket],
+        *,
+        time: VenueTime | None = None,
+        faults: FaultScript | None = None,
+        limits: Limits | None = None,
+        port: int = 0,
+    ) -> None:
+        self.markets = {market.id: market for market in markets}
+        self.time = time or VenueTime()
+        self.faults = faults or FaultScript()
+        self._routes = Routes(self.markets, self.time, self.faults, limits or Limits())
+        self._port = port
+        self._runner: web.AppRunner | None = None
+
+    @property
+    def url(self) -> str:
+        return f"http://{HOST}:{self._port}"
+
+    async def __aenter__(self) -> Self:
+        application = web.Application()
+        self._routes.add_to(application)
+        runner = web.AppRunner(application, access_log=None, shutdown_timeout=STOP_TIMEOUT_S)
+        await runner.setup()
+        self._runner = runner
+        site = web.TCPSite(runner, HOST, self._port)
+        try:
+            await site.start()
+        except OSError as error:
+            await runner.cleanup()
+            raise UsageError(
+                f"port {self._port}: {error.strerror or error}; choose another --port, or 0 for any"
+            ) from error
+        self._port = runner.addresses[0][1]
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._runner is not None:
+            await self._runner.cleanup()
+
+    def client_options(self) -> dict[str, Any]:
+        """For ccxt: ``ccxt.async_support.binance(venue.client_options())`` talks to this venue and to no other."""
+        return ccxt_options(self.url)
+
+
+def ccxt_options(url: str) -> dict[str, Any]:
+    """What ccxt's binance is made with to find a venue at ``url``. The websocket of spot markets must have ``/stream``
+    in its address: by that ccxt tells spot from swaps."""
+    websocket = "ws" + url.removeprefix("http")
+    spot, swaps = f"{url}/api/v3", f"{url}/fapi/v1"
+    api = {
+        "public": spot,
+        "private": spot,
+        "v1": f"{url}/api/v1",
+        "sapi": f"{url}/sapi/v1",
+        "fapiPublic": swaps,
+        "fapiPublicV2": f"{url}/fapi/v2",
+        "fapiPrivate": swaps,
+        "fapiPrivateV2": f"{url}/fapi/v2",
+        "fapiPrivateV3": f"{url}/fapi/v3",
+        "ws": {
+            "spot": f"{websocket}/stream",
+            "margin": f"{websocket}/stream",
+            "linear": f"{websocket}/fstream",
+            "ws-api": {"spot": f"{websocket}/ws-api/v3", "linear": f"{websocket}/ws-fapi/v1"},
+        },
+    }
+    return {
+        "urls": {"api": api},
+        "options": {"fetchMarkets": {"types": ["spot", "linear"]}, "fetchCurrencies": False, "fetchMargins": False},
+    }
