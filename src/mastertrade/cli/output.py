@@ -133,6 +133,12 @@ def emit_json(value: Mapping[str, Any]) -> None:
     sys.stdout.flush()
 
 
+def emit_text(line: str) -> None:
+    """JSON that the server has written, as it is."""
+    sys.stdout.write(line.replace("\n", "") + "\n")
+    sys.stdout.flush()
+
+
 def _plain(value: Any) -> Any:
     """What JSON can hold of whatever a database may answer, with nothing rounded."""
     if isinstance(value, Enum):

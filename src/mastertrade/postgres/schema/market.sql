@@ -131,12 +131,13 @@ CREATE TABLE IF NOT EXISTS candle_documents (
 );
 COMMENT ON TABLE candle_documents IS 'market_data_service: quote volume, trade count and document of legacy candles';
 
+-- The casts keep it inlinable: a number joined to a text without one is only STABLE, and then each row is a call.
 CREATE OR REPLACE FUNCTION interval_name(p_interval_s int) RETURNS text
 LANGUAGE sql IMMUTABLE PARALLEL SAFE RETURN
-    CASE WHEN p_interval_s % 86400 = 0 THEN p_interval_s / 86400 || 'd'
-         WHEN p_interval_s % 3600 = 0 THEN p_interval_s / 3600 || 'h'
-         WHEN p_interval_s % 60 = 0 THEN p_interval_s / 60 || 'm'
-         ELSE p_interval_s || 's' END;
+    CASE WHEN p_interval_s % 86400 = 0 THEN (p_interval_s / 86400)::text || 'd'
+         WHEN p_interval_s % 3600 = 0 THEN (p_interval_s / 3600)::text || 'h'
+         WHEN p_interval_s % 60 = 0 THEN (p_interval_s / 60)::text || 'm'
+         ELSE p_interval_s::text || 's' END;
 COMMENT ON FUNCTION interval_name IS 'market_data_service: 60 is 1m, 3600 is 1h, 86400 is 1d';
 
 CREATE OR REPLACE VIEW market_data AS

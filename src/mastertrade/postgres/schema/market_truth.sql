@@ -473,3 +473,24 @@ EXCEPTION WHEN exclusion_violation THEN
 END $$;
 COMMENT ON FUNCTION claim_download IS
     'market_data_service: take a span for one worker until p_until; false while another holds part of it; again to renew';
+
+-- What people ask first, answered without a look at candles. "last" is the open time of the last candle.
+CREATE OR REPLACE VIEW v_series AS
+SELECT s.instrument_id, i.venue, i.symbol, s.interval_s, interval_name(s.interval_s) AS timeframe, s.first_open_time AS first,
+       s.last_close_time - make_interval(secs => s.interval_s) AS last, s.rows, coalesce(h.missing, 0)::bigint AS missing,
+       s.revised_rows
+  FROM series s
+  JOIN instruments i ON i.id = s.instrument_id
+  LEFT JOIN (SELECT g.instrument_id, g.interval_s, sum(extract(epoch FROM g.ends - g.starts)::float8 / g.interval_s) AS missing
+               FROM gaps g JOIN series k ON k.instrument_id = g.instrument_id AND k.interval_s = g.interval_s
+              WHERE g.starts < k.last_close_time AND g.ends > k.first_open_time
+              GROUP BY g.instrument_id, g.interval_s) h
+    ON h.instrument_id = s.instrument_id AND h.interval_s = s.interval_s
+ WHERE s.rows > 0;
+COMMENT ON VIEW v_series IS 'market_data_service: every series with its ends, rows and the rows missing between them';
+
+CREATE OR REPLACE VIEW v_gaps AS
+SELECT g.instrument_id, i.venue, i.symbol, g.interval_s, interval_name(g.interval_s) AS timeframe, g.starts, g.ends,
+       (extract(epoch FROM g.ends - g.starts)::float8 / g.interval_s)::bigint AS missing, g.reason, g.is_confirmed
+  FROM gaps g JOIN instruments i ON i.id = g.instrument_id;
+COMMENT ON VIEW v_gaps IS 'market_data_service: every hole with the market it is in and why it is there';
