@@ -3,10 +3,10 @@
 from collections.abc import Mapping, Sequence
 from typing import Protocol, TypeVar
 
-from mastertrade.backtest import twin
 from mastertrade.backtest.market import prepare
 from mastertrade.backtest.options import USUAL_FRACTION, Exits, Funding, Margin, RulesVersion, Sizing, Terms
 from mastertrade.backtest.result import BacktestResult, Rules
+from mastertrade.backtest.simulation import simulate
 from mastertrade.quant.bars import Bars, FloatArray
 from mastertrade.quant.columns import Columns, columns_of
 from mastertrade.quant.costs import Costs
@@ -69,7 +69,7 @@ def run(
         )
         for symbol, columns in ((symbol, columns_of(one)) for symbol, one in by_symbol.items())
     ]
-    made = twin.simulate(markets, terms)
+    made = simulate(markets, terms)
     return BacktestResult(
         symbols=tuple(by_symbol),
         interval_s=intervals.pop(),

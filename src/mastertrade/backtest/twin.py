@@ -38,11 +38,12 @@ def simulate(markets: Sequence[Market], terms: Terms) -> Simulated:
     for now in times:
         trading = [place for place in account.places if place.has_bar_at(now)]
         account.step(trading)
-        equity.append(account.equity)
-        invested.append(_total(abs(place.worth) for place in account.places))
-        if account.equity <= 0.0:
+        worth = [place.worth for place in account.places]
+        equity.append(account.cash + _total(worth))
+        invested.append(_total(map(abs, worth)))
+        if equity[-1] <= 0.0:
             break
-        account.decide(trading)
+        account.decide(trading, equity[-1])
     is_ruined = bool(equity) and equity[-1] <= 0.0
     if equity:
         account.close_everything(ExitReason.LIQUIDATION if is_ruined else ExitReason.END)
@@ -67,10 +68,6 @@ class _Account:
     counts: dict[str, int] = field(
         default_factory=lambda: {"unfilled": 0, "carried": 0, "ambiguous": 0, "drilled": 0, "liquidations": 0}
     )
-
-    @property
-    def equity(self) -> float:
-        return self.cash + _total(place.worth for place in self.places)
 
     # --- rule 3: one step of time ---
 
@@ -108,8 +105,7 @@ class _Account:
 
     # --- rules 1 and 2: deciding at a close ---
 
-    def decide(self, closing: list[Place]) -> None:
-        equity = self.equity
+    def decide(self, closing: list[Place], equity: float) -> None:
         for place in closing:
             target = place.targets[place.bar]
             before = place.targets[place.bar - 1] if place.bar else 0.0

@@ -1,0 +1,108 @@
+"""Prepared markets through the compiled loop; through its slow twin where numba is not installed."""
+
+from collections.abc import Sequence
+from importlib.util import find_spec
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mastertrade.backtest import twin
+from mastertrade.backtest.kernel_layout import ACCOUNT, EXIT_NAMES, PLACE, Columns, terms_record
+from mastertrade.backtest.market import NOTHING, Market
+from mastertrade.backtest.options import Terms
+from mastertrade.backtest.result import TRADE_DTYPE, Counts, Simulated, Trades
+from mastertrade.quant.bars import FloatArray, TimeArray
+
+PRICES = ("open", "high", "low", "close", "volume", "long_unit", "short_unit")
+OPTIONAL = ("atr", "impact", "funding")
+NO_PLACES: TimeArray = np.empty(0, dtype=np.int64)
+
+
+def simulate(markets: Sequence[Market], terms: Terms) -> Simulated:
+    return compiled(markets, terms) if find_spec("numba") else twin.simulate(markets, terms)
+
+
+def compiled(markets: Sequence[Market], terms: Terms) -> Simulated:
+    from mastertrade.backtest import kernel  # it imports numba, which takes its time
+
+    lengths = [len(market) for market in markets]
+    first = np.concatenate(([0], np.cumsum(lengths))).astype(np.int64)
+    rules = [rule for market in markets for rule in market.rules]
+    first_rule = np.concatenate(([0], np.cumsum([len(market.rules) for market in markets])))
+    places, account = np.zeros(len(markets), PLACE), np.zeros(1, ACCOUNT)
+    places["bar"], places["last"] = first[:-1] - 1, first[1:]
+    places["rule"], places["last_rule"] = first_rule[:-1], first_rule[1:]
+    account["cash"] = terms.cash
+    steps, bars = int(first[-1]), [market.time for market in markets]
+    times, equity, invested = np.empty(steps, np.int64), np.empty(steps), np.empty(steps)
+    targets = _joined([market.targets for market in markets])
+    trades = np.zeros(_most_trades(targets, len(markets)), TRADE_DTYPE)
+    exits = terms.exits
+    has_exits = terms.shorts or terms.margin.leverage > 1.0 or any(getattr(exits, name) for name in EXIT_NAMES)
+    columns = Columns(
+        first=first,
+        time=_joined(bars),
+        **{name: _joined([getattr(market, name) for market in markets]) for name in PRICES},
+        targets=targets,
+        **{
+            name: _filled([getattr(market, name) for market in markets], lengths)
+            for name in ("atr", "impact", "funding")
+        },
+        rule_from=np.array([bar for market in markets for bar in market.rules_from], dtype=np.int64),
+        **{name: np.array([getattr(rule, name) for rule in rules]) for name in ("lot", "tick", "min_notional")},
+        **_details(markets, lengths),
+    )
+    kernel.simulate(
+        *columns, places, account, terms_record(terms), trades, times, equity, invested,
+        markets[0].interval_ms, has_exits,
+    )  # fmt: skip
+    told = account[0]
+    made = int(told["steps"])
+    return Simulated(
+        time=times[:made],
+        equity=equity[:made],
+        invested=invested[:made],
+        trades=Trades(trades[: int(told["trades"])], [market.symbol for market in markets]),
+        counts=Counts(
+            **{name: int(told[name]) for name in ("unfilled", "carried", "ambiguous", "drilled", "liquidations")}
+        ),
+        is_ruined=bool(told["is_ruined"]),
+    )
+
+
+def _most_trades(targets: FloatArray, markets: int) -> int:
+    """Every position begins with a target that changes to something else than 0, the first of a market with any."""
+    return int(np.count_nonzero((targets[1:] != targets[:-1]) & (targets[1:] != 0.0))) + markets
+
+
+def _joined(columns: list[NDArray[Any]]) -> NDArray[Any]:
+    """One behind the other, as the loop was compiled to take them."""
+    return np.ascontiguousarray(columns[0]) if len(columns) == 1 else np.concatenate(columns)
+
+
+def _filled(columns: list[FloatArray], lengths: list[int]) -> FloatArray:
+    """Joined; where only some markets have the column, the others have zeros."""
+    if not any(len(column) for column in columns):
+        return NOTHING
+    return _joined([column if len(column) else np.zeros(count) for column, count in zip(columns, lengths, strict=True)])
+
+
+def _details(markets: Sequence[Market], lengths: list[int]) -> dict[str, NDArray[Any]]:
+    """The places of every bar's finer bars, and their prices; a market without has none at any bar."""
+    starts, ends, opens, highs, lows, before = [], [], [NOTHING], [NOTHING], [NOTHING], 0
+    for market, count in zip(markets, lengths, strict=True):
+        found, none = market.detail, np.zeros(count, np.int64)
+        starts.append(found.start + before if found else none)
+        ends.append(found.end + before if found else none)
+        if found:
+            opens, highs, lows = [*opens, found.open], [*highs, found.high], [*lows, found.low]
+            before += len(found.open)
+    has_any = any(market.detail for market in markets)
+    return {
+        "detail_start": _joined(starts) if has_any else NO_PLACES,
+        "detail_end": _joined(ends) if has_any else NO_PLACES,
+        "detail_open": _joined(opens),
+        "detail_high": _joined(highs),
+        "detail_low": _joined(lows),
+    }
