@@ -6,10 +6,11 @@ import multiprocessing
 import os
 import random
 import signal
+import stat
 import sys
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from typing import Any, Final
@@ -188,21 +189,37 @@ def _work(connection: Connection, evaluate: Evaluate, limits: Limits, parent: in
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides what ends
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.signal(signal.SIGALRM, signal.SIG_DFL)  # no handler: it also ends a loop that never comes back to Python
+    _let_go_of_sockets(keep=connection.fileno())
     _limit_memory(limits.memory_mb)
     with contextlib.suppress(EOFError, OSError):
         while True:
             while not connection.poll(LOOK_AROUND_S):
                 if os.getppid() != parent:
                     return
-            trials = connection.recv()
-            signal.setitimer(signal.ITIMER_REAL, limits.seconds)
-            for outcome in _outcomes(evaluate, trials):
-                signal.setitimer(signal.ITIMER_REAL, 0)
+            for outcome in outcomes_within(evaluate, connection.recv(), limits):
                 connection.send(outcome)
                 if outcome.failure == OUT_OF_MEMORY:
                     return  # what it left behind may be what filled the memory
-                signal.setitimer(signal.ITIMER_REAL, limits.seconds)
-            signal.setitimer(signal.ITIMER_REAL, 0)
+
+
+def outcomes_within(evaluate: Evaluate, trials: Sequence[Trial], limits: Limits) -> Iterator[Outcome]:
+    """The outcomes of a batch. A trial that runs too long ends this process, which must not handle SIGALRM."""
+    signal.setitimer(signal.ITIMER_REAL, limits.seconds)
+    for outcome in _outcomes(evaluate, trials):
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        yield outcome
+        signal.setitimer(signal.ITIMER_REAL, limits.seconds)
+    signal.setitimer(signal.ITIMER_REAL, 0)
+
+
+def _let_go_of_sockets(*, keep: int) -> None:
+    """A forked worker holds its parent's connections. When the parent is killed, they must be seen to end at once."""
+    folder = "/proc/self/fd"
+    for name in os.listdir(folder) if os.path.isdir(folder) else ():
+        number = int(name)
+        with contextlib.suppress(OSError):
+            if number != keep and stat.S_ISSOCK(os.fstat(number).st_mode):
+                os.close(number)
 
 
 def _outcomes(evaluate: Evaluate, trials: Sequence[Trial]) -> Any:

@@ -7,6 +7,7 @@ import typer
 
 from mastertrade import __version__
 from mastertrade.cli.application import Interrupted, leave, stop_writing
+from mastertrade.cli.backtest import backtest
 from mastertrade.cli.data import data
 from mastertrade.cli.database import db, sql
 from mastertrade.cli.demo import demo
@@ -47,6 +48,7 @@ def mastertrade(
 
 for command in (demo, up, serve, why, status, halt, resume, sql, doctor):
     app.command()(command)
+app.add_typer(backtest, name="backtest")
 app.add_typer(data, name="data")
 app.add_typer(db, name="db")
 app.add_typer(venue, name="venue")

@@ -1,7 +1,7 @@
 """How a strategy is traded: costs, cash, size and exits, by the names people use for them everywhere."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -36,6 +36,14 @@ class Options:
     cash: float = CASH
     position_fraction: float = POSITION_FRACTION
     rules: Mapping[str, Rules] | None = None
+
+    def to_settings(self) -> dict[str, Any]:
+        """For storing, without the rules of the markets, which are stored with these; ``from_settings`` reads it."""
+        return {"costs": asdict(self.costs), "cash": self.cash, "position_fraction": self.position_fraction}
+
+    @classmethod
+    def from_settings(cls, stored: Mapping[str, Any]) -> "Options":
+        return cls(**{**stored, "costs": Costs(**stored["costs"])})
 
     def run(
         self,

@@ -55,11 +55,15 @@ def sweep(
 
 def check_names(strategy: str, space: Space, objective: str) -> None:
     """What is misspelt would only make every trial fail; it is said before the first."""
-    if strategy not in TEMPLATES:
-        raise UsageError(f"strategy template {nearest_name(strategy, TEMPLATES)}")
+    known_strategy(strategy)
     known = ranges(TEMPLATES[strategy].parameter_type)
     for name in space:
         if name not in known:
             raise UsageError(f"{strategy}: parameter {nearest_name(name, known)}")
     if objective not in FIGURES:
         raise UsageError(f"objective {nearest_name(objective, dict.fromkeys(FIGURES))}")
+
+
+def known_strategy(strategy: str) -> None:
+    if strategy not in TEMPLATES:
+        raise UsageError(f"strategy template {nearest_name(strategy, TEMPLATES)}")

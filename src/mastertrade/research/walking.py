@@ -10,7 +10,7 @@ import numpy as np
 from mastertrade.backtest.objective import CONVINCING, GUIDE, with_deflated_sharpe
 from mastertrade.backtest.report import Luck, WalkForwardReport, Window, to_text
 from mastertrade.backtest.result import BacktestResult, Counts, Trades
-from mastertrade.backtest.samplers import Space, make_sampler
+from mastertrade.backtest.samplers import Sampler, Space, make_sampler
 from mastertrade.backtest.sweep import best_of
 from mastertrade.backtest.sweep import sweep as run_sweep
 from mastertrade.backtest.trials import Tried
@@ -85,9 +85,13 @@ class WalkForward(Reported):
         """The figures of all test times together."""
         if not self.results:
             return dict.fromkeys(FIGURES)
-        first = self.results[0]
-        whole = replace(
-            first,
+        return figures_of(self.whole)
+
+    @property
+    def whole(self) -> BacktestResult:
+        """All test times as one run."""
+        return replace(
+            self.results[0],
             cash=self.cash,
             bars=sum(one.bars for one in self.results),
             time=self.time,
@@ -97,7 +101,6 @@ class WalkForward(Reported):
             counts=Counts.total([one.counts for one in self.results]),
             is_ruined=any(one.is_ruined for one in self.results),
         )
-        return figures_of(whole)
 
     @cached_property
     def luck(self) -> Luck:
@@ -119,7 +122,7 @@ class WalkForward(Reported):
     def report(self) -> WalkForwardReport:
         return WalkForwardReport(
             title=self.title,
-            objective=self.objective,
+            objective=GUIDE if self.objective == CONVINCING else self.objective,  # known of a single run too
             windows=self.windows,
             scheme=self.plan.scheme,
             cash=self.cash,
@@ -212,13 +215,27 @@ class Walk:
     def steps(self, markets: Mapping[str, Bars], steps: Sequence[Stretch]) -> Iterator[Walked]:
         cash = self.options.cash
         for stretch in steps:
-            walked = self._step(markets, stretch, cash)
+            evaluation = self.evaluation(markets, stretch)
+            rows = run_sweep(evaluation, self.make_sampler(), seed=self.seed, workers=self.workers, limits=self.limits)
+            walked = self.step(markets, stretch, cash, rows)
             if walked.result is not None:
                 cash = walked.result.final_equity
             yield walked
 
-    def _step(self, markets: Mapping[str, Bars], stretch: Stretch, cash: float) -> Walked:
-        rows = self._choose_from(between(markets, stretch.train_start, stretch.train_end))
+    def evaluation(self, markets: Mapping[str, Bars], stretch: Stretch) -> Evaluation:
+        """What tries parameters on the training time, and sees nothing else."""
+        training = between(markets, stretch.train_start, stretch.train_end)
+        if not training:
+            raise UsageError("a training time has no bars; take longer windows, or fill the gap in the data")
+        return Evaluation(markets=training, strategy=self.strategy, fixed=self.fixed, options=self.options)
+
+    def make_sampler(self) -> Sampler:
+        guide = GUIDE if self.objective == CONVINCING else self.objective
+        return make_sampler(self.sampler, self.space, trials=self.trials, objective=guide, seed=self.seed)
+
+    def step(self, markets: Mapping[str, Bars], stretch: Stretch, cash: float, tried: Sequence[Tried]) -> Walked:
+        """Choose among the trials of the training time, and trade the choice from ``cash`` over the test time."""
+        rows = with_deflated_sharpe(tried)
         chosen = best_of(rows, self.objective)
         if chosen is None:
             return Walked(stretch=stretch, rows=rows, chosen=None, result=None, reason="no trial gave an objective")
@@ -232,15 +249,6 @@ class Walk:
             seen, self.strategy, {**self.fixed, **chosen.trial.parameters}, trade_from_ms=stretch.test_start
         )
         return Walked(stretch=stretch, rows=rows, chosen=chosen, result=_from(result, stretch.test_start))
-
-    def _choose_from(self, training: Mapping[str, Bars]) -> list[Tried]:
-        if not training:
-            raise UsageError("a training time has no bars; take longer windows, or fill the gap in the data")
-        guide = GUIDE if self.objective == CONVINCING else self.objective
-        evaluation = Evaluation(markets=training, strategy=self.strategy, fixed=self.fixed, options=self.options)
-        sampler = make_sampler(self.sampler, self.space, trials=self.trials, objective=guide, seed=self.seed)
-        rows = run_sweep(evaluation, sampler, seed=self.seed, workers=self.workers, limits=self.limits)
-        return with_deflated_sharpe(rows)
 
 
 def _from(result: BacktestResult, start_ms: int) -> BacktestResult:

@@ -81,8 +81,22 @@ class BacktestDatabase:
         )
 
     async def study(self, db: Database, reference: str) -> Study:
-        row = _only(await QUERIES.fetch(db, "study", prefix=_prefix(reference)), "study", reference)
-        return Study(**{name: row[name] for name in Study.__dataclass_fields__})
+        return _study(_only(await QUERIES.fetch(db, "study", prefix=_prefix(reference)), "study", reference))
+
+    async def unfinished_study(self, db: Database, like: Study) -> Study | None:
+        """The newest study that was begun with the same settings on the same bars and code, and is not over."""
+        row = await QUERIES.fetchrow(
+            db,
+            "unfinished_study",
+            kind=like.kind,
+            strategy=like.strategy,
+            settings=to_serializable(like.settings),
+            objective=like.objective,
+            seed=like.seed,
+            data_hash=like.data_hash,
+            code_hash=like.code_hash,
+        )
+        return None if row is None else _study(row)
 
     async def plan_trials(self, db: Database, study: Study, parameters: Sequence[Parameters], *, first: int) -> None:
         trials = as_trials(parameters, first=first, study_seed=study.seed)
@@ -114,10 +128,9 @@ class BacktestDatabase:
         ]
         await QUERIES.execute(db, "finish_trials", study_id=study_id, outcomes=rows, at=at, timeout_s=STATEMENT_S)
 
-    async def trials(self, db: Database, study_id: UUID) -> list[tuple[Tried, str]]:
-        """Every trial with its status, by number; what is not over has an empty outcome."""
+    async def trials(self, db: Database, study_id: UUID, *, first: int = 0) -> list[tuple[Tried, str]]:
+        """Every trial from number ``first`` on with its status; what is not over has an empty outcome."""
         found: list[tuple[Tried, str]] = []
-        first = 0
         while True:
             rows = await QUERIES.fetch(db, "trials", study_id=study_id, first=first, page=PAGE, timeout_s=STATEMENT_S)
             found += [(_tried(row), row["status"]) for row in rows]
@@ -231,6 +244,10 @@ def trade_columns(result: BacktestResult) -> dict[str, Any]:
         "exit_time": [_moment(time) for time in rows["exit_time"].tolist()],
         "exit_reason": [ExitReason(reason).name.lower() for reason in rows["reason"].tolist()],
     }
+
+
+def _study(row: Row) -> Study:
+    return Study(**{name: row[name] for name in Study.__dataclass_fields__})
 
 
 def _tried(row: Row) -> Tried:

@@ -9,6 +9,13 @@ ON CONFLICT DO NOTHING;
 -- Why: one study by its id or the beginning of it.
 SELECT * FROM backtest_studies WHERE id::text LIKE :prefix::text || '%' ORDER BY created_at DESC LIMIT 2;
 
+-- name: unfinished_study
+-- Why: the command that was interrupted, given again, goes on with what it began.
+SELECT * FROM backtest_studies
+ WHERE status = 'running' AND kind = :kind AND strategy = :strategy AND settings = :settings::jsonb AND objective = :objective
+   AND seed = :seed AND data_hash = :data_hash AND code_hash = :code_hash
+ ORDER BY created_at DESC LIMIT 1;
+
 -- name: plan_trials
 -- Why: a round of the sampler; two processes that ask it for the same round plan the same rows.
 -- idempotent: a number that is there already stays as it is.
@@ -60,10 +67,10 @@ SELECT count(*)::int AS proposed, (count(*) FILTER (WHERE status IN ('done', 'fa
 UPDATE backtest_studies SET status = 'done', finished_at = :at, verdict = :verdict WHERE id = :id AND status = 'running';
 
 -- name: studies
--- Why: the newest studies with how far they are and the best Sharpe they found.
+-- Why: the newest studies with how far they are and the best Sharpe they found; windows belong to their walk-forward.
 SELECT s.*, t.finished, t.failed, t.best_sharpe
   FROM (SELECT id, kind, strategy, objective, planned, status, verdict, created_at, settings
-          FROM backtest_studies ORDER BY created_at DESC LIMIT :page) s
+          FROM backtest_studies WHERE NOT settings ? 'window' ORDER BY created_at DESC LIMIT :page) s
   CROSS JOIN LATERAL (SELECT (count(*) FILTER (WHERE status IN ('done', 'failed')))::int AS finished,
                              (count(*) FILTER (WHERE status = 'failed'))::int AS failed, max(sharpe_ratio) AS best_sharpe
                         FROM backtest_trials WHERE study_id = s.id) t
@@ -113,7 +120,8 @@ SELECT * FROM backtest_runs WHERE id::text LIKE :prefix::text || '%' ORDER BY cr
 
 -- name: runs
 -- Why: the newest runs, for choosing one.
-SELECT id, strategy, parameters, symbols, interval_s, period_start, period_end, metrics, verdict, created_at
+SELECT id, study_id, strategy, parameters, symbols, interval_s, period_start, period_end, metrics, verdict, created_at,
+       settings ? 'walk' AS is_walk_forward
   FROM backtest_runs ORDER BY created_at DESC, id DESC LIMIT :page;
 
 -- name: figures

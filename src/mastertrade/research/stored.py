@@ -1,0 +1,109 @@
+"""Results and the rows they are kept in: a stored run holds all it takes to make it again."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+from mastertrade.backtest.report import Luck, Provenance, RunReport
+from mastertrade.backtest.report.luck import verdict
+from mastertrade.research.asking import Asked, Found, find
+from mastertrade.research.options import Options
+from mastertrade.research.provenance import code_hash, data_hash
+from mastertrade.research.result import Result
+from mastertrade.research.statistics import luck_of_run, statistics
+from mastertrade.shared.errors import Refused
+from mastertrade.shared.postgres_manager import PostgresManager, Row
+from mastertrade.shared.serialization import new_id
+from mastertrade.strategies import TEMPLATES, build
+from mastertrade.strategy_service.backtests import StoredRun
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """A strategy on the bars that were found, at these costs; ``at`` is when they were looked for."""
+
+    strategy: str
+    parameters: Mapping[str, Any]
+    asked: Asked
+    found: Found
+    options: Options
+    at: datetime
+
+    def run(self) -> Result:
+        built = build(self.strategy, self.parameters)
+        options = replace(self.options, rules=self.found.rules)
+        run = options.run(self.found.markets, self.strategy, built.parameters)
+        return Result(run, strategy=self.strategy, parameters=built.parameters, markets=self.found.markets)
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        return {"bars": self.asked.to_settings(), "options": self.options.to_settings()}
+
+
+def to_row(job: Job, result: Result, *, luck: Luck | None = None, study: Any = None) -> StoredRun:
+    """``study`` is the id of the sweep that chose the parameters, and ``luck`` what it makes of the result."""
+    run = result.run
+    template = TEMPLATES.get(job.strategy)
+    return StoredRun(
+        id=new_id(job.at),
+        study_id=study,
+        strategy=job.strategy,
+        parameters=result.parameters,
+        result=run,
+        costs=job.options.to_settings()["costs"],
+        settings=job.settings,
+        data_source=job.found.source,
+        data_hash=data_hash(job.found.markets),
+        code_hash=code_hash(),
+        metrics={**result.metrics, **statistics(run)},
+        verdict=verdict(luck or luck_of_run(run)),
+        legacy_type=template.legacy_type if template else None,
+    )
+
+
+def report_of(
+    job: Job, result: Result, stored: StoredRun, *, run_id: str | None = None, luck: Luck | None = None
+) -> RunReport:
+    """``run_id`` where the row is there already."""
+    return replace(
+        result.report(),
+        provenance=Provenance(
+            strategy=job.strategy,
+            parameters=result.parameters,
+            run_id=run_id or str(stored.id),
+            data_source=stored.data_source,
+            snapshot_hash=stored.data_hash,
+            code_hash=stored.code_hash,
+        ),
+        luck=luck or luck_of_run(result.run),
+    )
+
+
+async def again(row: Row, manager: PostgresManager) -> tuple[Job, Result]:
+    """Run a stored run once more, on the bars as they were known then. Refused when they cannot be had any more."""
+    asked = Asked.from_settings(row["settings"]["bars"])
+    if not asked.files:
+        asked = replace(asked, since=row["period_start"], until=row["period_end"])
+    found = await find(asked, manager, as_of=row["created_at"])
+    require_same_bars(f"run {row['id']}", row["data_hash"], found)
+    options = Options.from_settings(row["settings"]["options"])
+    job = Job(
+        strategy=row["strategy"],
+        parameters=row["parameters"],
+        asked=asked,
+        found=found,
+        options=options,
+        at=row["created_at"],
+    )
+    return job, job.run()
+
+
+def require_same_bars(name: str, was: str, found: Found) -> None:
+    """Refused when the bars are not those of which a result was made."""
+    is_now = data_hash(found.markets)
+    if was != is_now:
+        raise Refused(
+            f"{name}: its bars have changed since ({was[:12]} then, {is_now[:12]} now), so it cannot be drawn again; "
+            "its figures stay in `mastertrade backtest list --json`"
+        )
