@@ -82,7 +82,7 @@ class Routes:
             verdict = self._meter(request).ask(weight)
             if verdict.status != 200:
                 return _too_many(verdict.status, verdict.retry_after_s)
-            if fault is not None and (gone := await _instead(request, fault)) is not None:
+            if fault is not None and (gone := await answer_instead(request, fault)) is not None:
                 return gone
             now_ms = self._time.now_ms()
             if fault is not None and fault.kind is FaultKind.STALE:
@@ -338,7 +338,7 @@ def _limit(request: web.Request, default: int, *, most: int | None = None) -> in
     return max(1, min(most, default if limit is None else limit))
 
 
-async def _instead(request: web.Request, fault: Fault) -> web.StreamResponse | None:
+async def answer_instead(request: web.Request, fault: Fault) -> web.StreamResponse | None:
     """What comes in place of the answer, if anything does."""
     match fault.kind:
         case FaultKind.RATE_LIMIT:

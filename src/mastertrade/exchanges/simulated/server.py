@@ -10,6 +10,7 @@ from mastertrade.exchanges.simulated.faults import FaultScript
 from mastertrade.exchanges.simulated.http import Routes
 from mastertrade.exchanges.simulated.limits import Limits
 from mastertrade.exchanges.simulated.markets import LocalMarket
+from mastertrade.exchanges.simulated.streams import Streams
 from mastertrade.exchanges.simulated.venue_time import VenueTime
 from mastertrade.shared.errors import UsageError
 
@@ -18,7 +19,8 @@ STOP_TIMEOUT_S = 1.0
 
 
 class SimulatedVenue:
-    """An async context. ``port`` 0 takes a free one; ``url`` is where it is."""
+    """An async context. ``port`` 0 takes a free one; ``url`` is where it is. ``cut_after_s`` of venue time a websocket
+    may last, as Binance's may last a day."""
 
     def __init__(
         self,
@@ -28,11 +30,13 @@ class SimulatedVenue:
         faults: FaultScript | None = None,
         limits: Limits | None = None,
         port: int = 0,
+        cut_after_s: float = 86_400.0,
     ) -> None:
         self.markets = {market.id: market for market in markets}
         self.time = time or VenueTime()
         self.faults = faults or FaultScript()
         self._routes = Routes(self.markets, self.time, self.faults, limits or Limits())
+        self.streams = Streams(self.markets, self.time, self.faults, cut_after_s=cut_after_s)
         self._port = port
         self._runner: web.AppRunner | None = None
 
@@ -43,6 +47,7 @@ class SimulatedVenue:
     async def __aenter__(self) -> Self:
         application = web.Application()
         self._routes.add_to(application)
+        self.streams.add_to(application)
         runner = web.AppRunner(application, access_log=None, shutdown_timeout=STOP_TIMEOUT_S)
         await runner.setup()
         self._runner = runner
@@ -55,13 +60,20 @@ class SimulatedVenue:
                 f"port {self._port}: {error.strerror or error}; choose another --port, or 0 for any"
             ) from error
         self._port = runner.addresses[0][1]
+        await self.streams.start()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        await self.streams.stop()
         if self._runner is not None:
             await self._runner.cleanup()
+
+    async def advance(self, seconds: float) -> None:
+        """Let so much venue time pass at once, and tell every stream what happened in it."""
+        self.time.advance(seconds)
+        await self.streams.pump()
 
     def client_options(self) -> dict[str, Any]:
         """For ccxt: ``ccxt.async_support.binance(venue.client_options())`` talks to this venue and to no other."""
