@@ -1,5 +1,6 @@
 """The doors of the candle store: idempotent, revisions kept, holes explained, and no way past them."""
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -348,3 +349,31 @@ async def test_gap_functions_join_and_cut_what_they_touch(database: PostgresMana
     assert [((gap.starts - NOON) // MINUTE, gap.missing) for gap in await store.gaps()] == [(3, 1), (6, 1)]
     with pytest.raises(Exception, match="download_claims_hold_some_time"):
         await store.claim(id, 60, NOON, NOON)
+
+
+async def test_two_live_writers_of_the_same_markets_in_other_orders_never_lock_each_other_out(
+    database: PostgresManager,
+) -> None:
+    """store_candles takes the locks of its series in one order, whatever order it was given; new series included."""
+    names = [f"C{number}/USDT" for number in range(40)]
+    _, ids = await opened(database, *names)
+    await MARKET.ensure_partitions(database, NOON, NOON)
+
+    async def write(order: list[int], first: int, count: int) -> None:
+        for place in range(first, first + count):
+            bars = minutes(60)
+            candles = tuple(candle_at(bars, place, id, BTC) for id in order)
+            at = NOON + (place + 1) * MINUTE
+            await MARKET.store_batch(
+                database, CandleBatch(interval_s=60, open_time=at - MINUTE, candles=candles), at=at
+            )
+
+    async with asyncio.TaskGroup() as group:
+        for order in (ids, ids[::-1], ids[7:] + ids[:7]):
+            group.create_task(write(order, 0, 15))
+    await database.execute("ANALYZE series")
+    async with asyncio.TaskGroup() as group:
+        for order in (ids, ids[::-1], ids[7:] + ids[:7]):
+            group.create_task(write(order, 15, 15))
+    assert await database.fetchval("SELECT array_agg(DISTINCT rows) FROM series") == [30]
+    await catalogue_is_true(database)

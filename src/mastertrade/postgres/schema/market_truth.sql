@@ -264,6 +264,16 @@ DECLARE
     v_all         int[];
 BEGIN
     revised := 0;
+    -- Every writer takes the locks of its series in the order of their ids, so that two never wait for each other: new series
+    -- are made first, in that order, then all are locked in it.
+    IF (SELECT count(*) FROM series WHERE instrument_id = ANY(p_instrument_ids) AND interval_s = p_interval_s)
+       < cardinality(p_instrument_ids) THEN
+        INSERT INTO series (instrument_id, interval_s, updated_at)
+        SELECT DISTINCT i, p_interval_s, p_at FROM unnest(p_instrument_ids) AS i ORDER BY i
+        ON CONFLICT (instrument_id, interval_s) DO NOTHING;
+    END IF;
+    PERFORM FROM series s WHERE s.instrument_id = ANY(p_instrument_ids) AND s.interval_s = p_interval_s
+      ORDER BY s.instrument_id FOR NO KEY UPDATE;
     WITH moved AS (
         UPDATE series s
            SET rows = s.rows + 1, last_close_time = v_close_time, last_close = i.close, updated_at = p_at
