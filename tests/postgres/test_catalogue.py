@@ -66,8 +66,10 @@ async def test_a_series_without_holes_is_told_from_one_that_is_not_there(databas
 
 def test_a_series_is_named_by_its_words_in_any_order() -> None:
     assert parse_selection([]) == Selection()
-    assert parse_selection(["4h", "BTCUSDT"]) == Selection(symbol="BTC/USDT", interval_s=14_400)
-    assert parse_selection(["BTC/USDT:USDT binance"]) == Selection(venue="binance", symbol="BTC/USDT:USDT")
-    for words, why in ((["7m"], "divides a day"), (["1m", "5m"], "one timeframe"), (["BTC/"], "neither")):
+    assert parse_selection(["4h", "BTCUSDT", "ETH/USDT"]) == Selection(
+        symbols=("BTC/USDT", "ETH/USDT"), intervals_s=(14_400,)
+    )
+    assert parse_selection(["BTC/USDT:USDT binance"]) == Selection(venues=("binance",), symbols=("BTC/USDT:USDT",))
+    for words, why in ((["7m"], "divides a day"), (["BTC/"], "neither")):
         with pytest.raises(UsageError, match=why):
             parse_selection(words)

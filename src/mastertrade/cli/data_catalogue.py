@@ -25,7 +25,7 @@ SHOWN: Final = 100
 Series = Annotated[
     list[str] | None,
     typer.Argument(
-        help="Venue, symbol, timeframe in any order, such as binance BTC/USDT 1m; none: all.", show_default=False
+        help="Venues, symbols, timeframes in any order, such as binance BTC/USDT 1m; none: all.", show_default=False
     ),
 ]
 

@@ -40,45 +40,40 @@ class SeriesEntry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Selection:
-    """Which series are meant; None means any."""
+    """Which series are meant: of any of these venues, symbols and intervals; none named means any."""
 
-    venue: str | None = None
-    symbol: str | None = None
-    interval_s: int | None = None
+    venues: tuple[str, ...] = ()
+    symbols: tuple[str, ...] = ()
+    intervals_s: tuple[int, ...] = ()
 
     def __str__(self) -> str:
-        interval = None if self.interval_s is None else interval_name(self.interval_s)
-        return " ".join(filter(None, (self.venue, self.symbol, interval))) or "any series"
+        words = [*self.venues, *self.symbols, *map(interval_name, self.intervals_s)]
+        return " ".join(words) or "any series"
 
     def filters(self) -> dict[str, Any]:
-        return {"venue": self.venue, "symbol": self.symbol, "interval_s": self.interval_s}
+        lists = {"venues": self.venues, "symbols": self.symbols, "intervals_s": self.intervals_s}
+        return {name: list(values) or None for name, values in lists.items()}
 
 
 EVERYTHING = Selection()
 
 
 def parse_selection(words: Sequence[str]) -> Selection:
-    """Venue, symbol and timeframe in any order, each may be left out: ``binance BTC/USDT 1m``, ``BTCUSDT``."""
-    found: dict[str, Any] = {}
+    """Venues, symbols and timeframes in any order: ``binance BTC/USDT 1m``, ``BTCUSDT ETHUSDT``."""
+    venues: list[str] = []
+    symbols: list[str] = []
+    intervals_s: list[int] = []
     for word in " ".join(words).split():
-        name, value = _understood(word)
-        if name in found:
-            raise UsageError(
-                f"{' '.join(words)}: name at most one venue, one symbol and one timeframe, such as binance BTC/USDT 1m"
-            )
-        found[name] = value
-    return Selection(**found)
-
-
-def _understood(word: str) -> tuple[str, str | int]:
-    try:
-        if _INTERVAL.fullmatch(word):
-            return "interval_s", interval_seconds(word)
-        if "/" in word or word.isupper():
-            return "symbol", canonical_symbol(word)
-    except ValueError as error:
-        raise UsageError(str(error)) from error
-    return "venue", word
+        try:
+            if _INTERVAL.fullmatch(word):
+                intervals_s.append(interval_seconds(word))
+            elif "/" in word or word.isupper():
+                symbols.append(canonical_symbol(word))
+            else:
+                venues.append(word)
+        except ValueError as error:
+            raise UsageError(str(error)) from error
+    return Selection(venues=tuple(venues), symbols=tuple(symbols), intervals_s=tuple(intervals_s))
 
 
 async def catalogue(db: Database, selection: Selection = EVERYTHING) -> list[SeriesEntry]:

@@ -82,13 +82,14 @@ CREATE TABLE IF NOT EXISTS snapshots (
     note          text NOT NULL DEFAULT '',
     starts        timestamptz NOT NULL,
     ends          timestamptz NOT NULL,
-    content_hash  text NOT NULL,
-    rows          bigint NOT NULL,
+    content_hash  text,
+    rows          bigint,
     created_at    timestamptz NOT NULL,
     CONSTRAINT snapshots_end_after_they_start CHECK (starts < ends),
     CONSTRAINT snapshots_hash_is_sha256 CHECK (content_hash ~ '^[0-9a-f]{64}$')
 );
-COMMENT ON TABLE snapshots IS 'market_data_service: candles that a result was computed from, by a hash that is the same on any machine';
+COMMENT ON TABLE snapshots IS
+    'market_data_service: candles that a result was computed from, by a hash that is the same on any machine; NULL: not finished';
 
 CREATE TABLE IF NOT EXISTS snapshot_series (
     snapshot_id    uuid NOT NULL REFERENCES snapshots (id) ON DELETE CASCADE,
@@ -96,8 +97,8 @@ CREATE TABLE IF NOT EXISTS snapshot_series (
     interval_s     int NOT NULL,
     starts         timestamptz NOT NULL,
     ends           timestamptz NOT NULL,
-    rows           bigint NOT NULL,
-    content_hash   text NOT NULL,
+    rows           bigint,
+    content_hash   text,
     last_revision  bigint NOT NULL,
     PRIMARY KEY (snapshot_id, instrument_id, interval_s),
     CONSTRAINT snapshot_series_is_a_series FOREIGN KEY (instrument_id, interval_s)
@@ -106,6 +107,14 @@ CREATE TABLE IF NOT EXISTS snapshot_series (
 CREATE INDEX IF NOT EXISTS snapshot_series_by_series ON snapshot_series (instrument_id, interval_s);
 COMMENT ON TABLE snapshot_series IS
     'market_data_service: the pinned span of each series of a snapshot; revisions after last_revision are undone when it is read';
+
+-- Databases from before a snapshot was pinned first and hashed then.
+DO $$ BEGIN
+    IF EXISTS (SELECT FROM pg_attribute WHERE attrelid = 'snapshots'::regclass AND attname = 'rows' AND attnotnull) THEN
+        ALTER TABLE snapshots ALTER COLUMN content_hash DROP NOT NULL, ALTER COLUMN rows DROP NOT NULL;
+        ALTER TABLE snapshot_series ALTER COLUMN content_hash DROP NOT NULL, ALTER COLUMN rows DROP NOT NULL;
+    END IF;
+END $$;
 
 CREATE OR REPLACE FUNCTION is_pinned(p_instrument_id int, p_interval_s int, p_from timestamptz, p_to timestamptz)
 RETURNS boolean
