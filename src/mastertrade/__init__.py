@@ -14,6 +14,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from mastertrade.backtest.options import Funding as Funding
+    from mastertrade.backtest.options import RulesVersion as RulesVersion
+    from mastertrade.backtest.options import Sizing as Sizing
+    from mastertrade.backtest.result import Rules as Rules
     from mastertrade.backtest.samplers import Span as Span
     from mastertrade.quant.bars import Bars as Bars
     from mastertrade.quant.costs import FREE as FREE
@@ -21,6 +25,7 @@ if TYPE_CHECKING:
     from mastertrade.research.backtesting import backtest as backtest
     from mastertrade.research.loading import bars as bars
     from mastertrade.research.loading import folder_of_bars as folder
+    from mastertrade.research.options import Options as Options
     from mastertrade.research.sweeping import sweep as sweep
     from mastertrade.research.walking import walk_forward as walk_forward
 
@@ -30,7 +35,12 @@ _HOMES = {
     "Bars": ("mastertrade.quant.bars", "Bars"),
     "Costs": ("mastertrade.quant.costs", "Costs"),
     "FREE": ("mastertrade.quant.costs", "FREE"),
+    "Funding": ("mastertrade.backtest.options", "Funding"),
+    "Options": ("mastertrade.research.options", "Options"),
     "Result": ("mastertrade.research.result", "Result"),
+    "Rules": ("mastertrade.backtest.result", "Rules"),
+    "RulesVersion": ("mastertrade.backtest.options", "RulesVersion"),
+    "Sizing": ("mastertrade.backtest.options", "Sizing"),
     "Span": ("mastertrade.backtest.samplers", "Span"),
     "bars": ("mastertrade.research.loading", "bars"),
     "folder": ("mastertrade.research.loading", "folder_of_bars"),
@@ -43,7 +53,12 @@ __all__ = [
     "FREE",
     "Bars",
     "Costs",
+    "Funding",
+    "Options",
     "Result",
+    "Rules",
+    "RulesVersion",
+    "Sizing",
     "Span",
     "__version__",
     "backtest",

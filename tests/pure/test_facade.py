@@ -14,11 +14,13 @@ from pyarrow import csv, feather, parquet
 
 import mastertrade as mt
 import mastertrade.backtest  # the room hides nothing: mt.backtest stays callable
+from mastertrade.backtest.report import to_text
 from mastertrade.quant.bars import Bars
 from mastertrade.shared.errors import BadData, UsageError
 from tests.pure.sample_bars import random_walk
 
 WALK = random_walk(600, seed=3, gaps=False)
+WALK_MINUTES = random_walk(1800, seed=3, interval_s=20, gaps=False)
 GAPPED = random_walk(600, seed=4)
 
 
@@ -123,6 +125,52 @@ def test_what_is_no_source_of_bars_is_refused_by_name(tmp_path: Path) -> None:
     ):
         with pytest.raises(BadData, match=said):
             mt.bars(source)
+
+
+def test_exits_sizes_and_margin_are_options_by_name_and_the_page_says_what_they_did() -> None:
+    result = mt.backtest(
+        WALK, "ma_cross", fast=5, slow=20, sizing=mt.Sizing.risk(0.01), stop_loss=0.02, take_profit=0.02, leverage=2,
+        impact=0.5, participation=0.2, cash=5_000, maintenance=0.01, rules=mt.Rules(lot=0.01), detail=WALK_MINUTES,
+    )  # fmt: skip
+    assert {"stop", "target"} <= set(result.metrics["exits"])
+    assert result.run.costs == mt.Costs(impact=0.5, participation=0.2)
+    assert "stop_loss=0.02" in repr(result)
+    assert "  exits " in repr(result)
+    assert (result.trades.column("quantity") * 100 % 1).round(6).max() in (0.0, 1.0)
+    text = to_text(result.report())
+    assert "take profit" in text
+    assert "sizing=risk 0.01" in " ".join(text.split())
+
+
+def test_an_option_may_vary_in_a_sweep_like_a_parameter() -> None:
+    table = mt.sweep(WALK, "ma_cross", {"fast": [5], "stop_loss": [0.0, 0.01], "time_exit": [0, 3]}, workers=1)
+    single = mt.backtest(WALK, "ma_cross", fast=5, stop_loss=0.01, time_exit=3)
+    (row,) = (row for row in table if (row["stop_loss"], row["time_exit"]) == (0.01, 3))
+    assert row["final_capital"] == single.metrics["final_capital"]
+    assert len({row["final_capital"] for row in table}) == 4
+
+
+def test_several_markets_share_an_account_and_options_of_a_market_go_by_its_symbol() -> None:
+    markets = {"A/B": WALK, "C/B": random_walk(len(WALK), seed=9)}
+    result = mt.backtest(markets, "ma_cross", fast=5, slow=20, max_positions=1, rules={"A/B": mt.Rules(lot=1.0)})
+    assert {trade.symbol for trade in result.trades} == {"A/B", "C/B"}
+    assert all(trade.quantity == round(trade.quantity) for trade in result.trades if trade.symbol == "A/B")
+    with pytest.raises(UsageError, match=r"rules of 2 markets must be given by symbol: rules=\{'A/B': …\}"):
+        mt.backtest(markets, "ma_cross", rules=mt.Rules())
+
+
+@pytest.mark.parametrize(
+    ("named", "said"),
+    [
+        ({"stop_los": 0.1}, "'stop_los' is unknown.*is 'stop_loss' meant"),
+        ({"fastt": 3}, "'fastt' is unknown; the nearest is 'fast'"),
+    ],
+)
+def test_a_misspelt_parameter_or_option_is_said_with_what_was_meant(named: dict[str, float], said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        mt.backtest(WALK, "ma_cross", **named)
+    with pytest.raises(UsageError, match="is unknown"):
+        mt.sweep(WALK, "ma_cross", {"fast": [5]}, **named)
 
 
 def test_a_backtest_is_one_line_and_prints_as_a_page(tmp_path: Path) -> None:

@@ -41,6 +41,11 @@ class Sizing:
         if not (0.0 < self.multiple < math.inf and 0.0 <= self.limit <= MAX_FRACTION):
             raise ValueError(f"{self}: the ATR multiple must be above 0 and the limit within 0..{MAX_FRACTION:g}")
 
+    def __str__(self) -> str:
+        kind = f"{self.method.name.lower()} {self.value:g}"
+        kind += f" over {self.multiple:g} ranges" if self.method is SizingMethod.ATR else ""
+        return kind + (f", at most {self.limit:g} of equity" if self.limit else "")
+
     @classmethod
     def fraction(cls, fraction: float) -> "Sizing":
         """This part of the whole account's equity; above 1 needs leverage."""

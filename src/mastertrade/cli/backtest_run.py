@@ -37,11 +37,11 @@ from mastertrade.cli.output import dim, emit_json, say, show, table, warning
 from mastertrade.cli.progress import Screen
 from mastertrade.cli.wording import NOTHING, count, counted, interval, moment, signed_share
 from mastertrade.research.asking import find
+from mastertrade.research.options import known_strategy
 from mastertrade.research.spaces import parameters_of
 from mastertrade.research.stored import Job, again, report_of, to_row
 from mastertrade.research.stored_sweep import report_of_study
 from mastertrade.research.stored_walk import is_walk, require_no_walk, walk_again
-from mastertrade.research.sweeping import known_strategy
 from mastertrade.shared.clock import SystemClock
 from mastertrade.shared.errors import NotFound, UsageError
 from mastertrade.shared.postgres_manager import PostgresManager

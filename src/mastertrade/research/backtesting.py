@@ -4,11 +4,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from mastertrade import strategies
-from mastertrade.backtest.result import Rules
 from mastertrade.quant.costs import Costs
 from mastertrade.research.markets import by_symbol
-from mastertrade.research.options import CASH, POSITION_FRACTION, Options
+from mastertrade.research.options import NAMES, Options, check_parameters
 from mastertrade.research.result import Result
+from mastertrade.strategies.template import ranges
 
 
 def backtest(
@@ -16,19 +16,21 @@ def backtest(
     strategy: str,
     *,
     costs: Costs | None = None,
-    cash: float = CASH,
-    position_fraction: float = POSITION_FRACTION,
-    rules: Mapping[str, Rules] | None = None,
     parameters: Mapping[str, Any] | None = None,
-    **more_parameters: Any,
+    **named: Any,
 ) -> Result:
     """Trade ``strategy`` on ``bars``: whatever ``mt.bars`` takes, or a mapping of symbols to it.
 
-    Parameters of the strategy go by name (``fast=10``), or in ``parameters``. Costs are on unless you take them away:
-    0.1 % fee a side and 0.05 % by which a market order is worse than the price it meets.
+    Parameters of the strategy go by name (``fast=10``), or in ``parameters``; options too (``stop_loss=0.02``), and
+    ``mt.Options`` lists them. Costs are on unless you take them away: 0.1 % fee a side, 0.05 % by which a market order
+    is worse than the price it meets, and what its size costs.
     """
-    built = strategies.build(strategy, {**(parameters or {}), **more_parameters})
-    options = Options(costs=costs or Costs(), cash=cash, position_fraction=position_fraction, rules=rules)
+    check_parameters(strategy, [name for name in named if name not in NAMES])
+    own = ranges(strategies.TEMPLATES[strategy].parameter_type)
+    chosen = {name: value for name, value in named.items() if name in NAMES and name not in own}
+    mine = {**(parameters or {}), **{name: value for name, value in named.items() if name not in chosen}}
+    options = Options.of({"costs": costs, **chosen})
     markets = by_symbol(bars)
-    run = options.run(markets, strategy, built.parameters)
-    return Result(run, strategy=strategy, parameters=built.parameters, markets=markets)
+    run = options.run(markets, strategy, mine)
+    built = strategies.build(strategy, mine)
+    return Result(run, strategy=strategy, parameters=built.parameters, markets=markets, settings=options.chosen)

@@ -21,11 +21,13 @@ class Result(Reported):
         strategy: str,
         parameters: Mapping[str, Any],
         markets: Mapping[str, Bars] | None = None,
+        settings: Mapping[str, Any] | None = None,
     ) -> None:
         self.run = run
         self.markets = dict(markets or {})
         self.strategy = strategy
         self.parameters = dict(parameters)
+        self.settings = dict(settings or {})
 
     @property
     def equity(self) -> FloatArray:
@@ -52,7 +54,7 @@ class Result(Reported):
     @property
     def title(self) -> str:
         given = ", ".join(f"{name}={value:g}" if isinstance(value, float) else f"{name}={value}"
-                          for name, value in self.parameters.items())  # fmt: skip
+                          for name, value in {**self.parameters, **self.settings}.items())  # fmt: skip
         return f"{self.strategy}({given})"
 
     def __repr__(self) -> str:
@@ -64,5 +66,5 @@ class Result(Reported):
             title=self.title,
             result=self.run,
             bars=self.markets,
-            provenance=Provenance(strategy=self.strategy, parameters=self.parameters),
+            provenance=Provenance(strategy=self.strategy, parameters=self.parameters, settings=self.settings),
         )

@@ -185,7 +185,7 @@ def walk_forward(
         workers=workers,
         limits=Limits(seconds=trial_seconds, memory_mb=trial_memory_mb),
         fixed=parameters or {},
-        options=Options(costs=costs or Costs(), **options),
+        options=Options.of({"costs": costs, **options}),
     )
     steps = stretches(*span(markets), plan)
     walked = []

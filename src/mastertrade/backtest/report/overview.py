@@ -6,6 +6,7 @@ from typing import Any
 from mastertrade.backtest.report.figures import cost_lines, drawdown_dates, holding_curve
 from mastertrade.backtest.report.model import RunReport
 from mastertrade.backtest.report.summary import summarise
+from mastertrade.backtest.report.trades import REASONS
 from mastertrade.backtest.report.wording import NOTHING, count, day, days, interval, number, parameters, percent
 from mastertrade.quant.metrics import DAY_MS
 
@@ -41,7 +42,7 @@ def overview(report: RunReport) -> Overview:
     head = report.title + (f" on {', '.join(symbols)}" if symbols else "")
     return Overview(
         head=f"{head}, {interval(result.interval_s)} bars",
-        details=parameters(report.provenance.parameters),
+        details=parameters({**report.provenance.parameters, **report.provenance.settings}),
         period=_period(report),
         summary=summary,
         figures=[*_returns(report, summary, holding), *_ratios(summary), *_trading(report, summary)],
@@ -108,12 +109,25 @@ def _trading(report: RunReport, summary: dict[str, Any]) -> list[Figure]:
         expectancy = summary["expectancy"]
         rows.append(Figure(name="expectancy", value=number(expectancy, sign=True), note=note, tone=_tone(expectancy)))
     rows.append(Figure(name="exposure", value=exposed, note="of the bars with a position held at their close"))
+    if set(summary["exits"]) - {"signal", "end"}:
+        named = {reason.name.lower(): text for reason, text in REASONS.items()}
+        most, *others = (f"{times:,} {named[reason]}" for reason, times in summary["exits"].items())
+        rows.append(Figure(name="exits", value=f"{trades:,}", note=", ".join([most, *others])))
+    if summary["is_ruined"]:
+        note = "the account was worth nothing, which ended the run"
+        rows.append(Figure(name="ruined", value="yes", note=note, tone="bad"))
+    if summary["drilled"]:
+        note = "bars that touched stop and target, where finer bars told which came first"
+        rows.append(Figure(name="drilled", value=f"{summary['drilled']:,}", note=note))
+    if summary["carried"]:
+        note = "fills cut by the volume of a bar, the rest left for the next"
+        rows.append(Figure(name="carried", value=f"{summary['carried']:,}", note=note))
     ambiguous = summary["ambiguous"]
     if ambiguous:
         note = f"of {trades:,} exits touched stop and target in one bar: stop taken"
         rows.append(Figure(name="ambiguous", value=f"{ambiguous:,}", note=note, tone="bad"))
     if summary["unfilled"]:
-        note = "orders for which cash or the market's minimum left nothing"
+        note = "orders for which cash, a free place or the market's minimum left nothing"
         rows.append(Figure(name="not filled", value=f"{summary['unfilled']:,}", note=note))
     return rows
 

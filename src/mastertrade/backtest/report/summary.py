@@ -12,7 +12,6 @@ from mastertrade.backtest.result import COST_PARTS, BacktestResult, ExitReason
 from mastertrade.quant import metrics
 from mastertrade.quant.bars import FloatArray
 
-STOPS = (ExitReason.STOP, ExitReason.TRAILING, ExitReason.BREAK_EVEN)
 YEAR_MS = metrics.DAYS_PER_YEAR * metrics.DAY_MS
 
 
@@ -53,7 +52,7 @@ def summarise(result: BacktestResult) -> dict[str, Any]:
         "avg_loss": metrics.expectancy(lost),
         "avg_trade_duration_bars": fmean(rows["bars_held"].tolist()) if nets else None,
         "closed_at_end": int((rows["reason"] == ExitReason.END).sum()),
-        "stopped": int(np.isin(rows["reason"], STOPS).sum()),
+        "exits": exits_of(result),
         **asdict(result.counts),
         "is_ruined": result.is_ruined,
         "gross_profit": math.fsum(rows["gross"].tolist()),
@@ -65,14 +64,21 @@ def summarise(result: BacktestResult) -> dict[str, Any]:
     }
 
 
+def exits_of(result: BacktestResult) -> dict[str, int]:
+    """How many positions ended why, the most frequent first."""
+    reasons, times = np.unique(result.trades.rows["reason"], return_counts=True)
+    found = {ExitReason(reason).name.lower(): count for reason, count in zip(reasons, times.tolist(), strict=True)}
+    return dict(sorted(found.items(), key=lambda one: -one[1]))
+
+
 def format_summary(summary: dict[str, Any], title: str = "backtest") -> str:
     """A short page with aligned columns, costs shown."""
     capital = summary["initial_capital"]
     won, deepest, exposed = (_percent(summary[key], sign="") for key in ("win_rate", "max_drawdown", "exposure"))
     ratios = (f"{name} {_number(summary[f'{name.lower()}_ratio'])}" for name in ("Sharpe", "Sortino", "Calmar"))
     ends = f"{summary['closed_at_end']} closed at the end, {summary['unfilled']} not filled"
-    if summary["ambiguous"]:
-        ends += f", {summary['ambiguous']} ambiguous"
+    if summary["is_ruined"]:
+        ends += "; the account was worth nothing, which ended the run"
     lines = [
         ("period", f"{_day(summary['start'])} to {_day(summary['end'])}, {summary['bars']:,} bars"),
         ("equity", f"{capital:,.2f} -> {summary['final_capital']:,.2f}"),
@@ -80,6 +86,7 @@ def format_summary(summary: dict[str, Any], title: str = "backtest") -> str:
         ("without costs", _percent(summary["gross_profit"] / capital)),
         *((kind, _percent(-summary[kind] / capital)) for kind in COST_PARTS if kind == "fees" or summary[kind]),
         ("trades", f"{summary['total_trades']:,}, {won} won, {ends}"),
+        *([("exits", _exits(summary))] if set(summary["exits"]) - {"signal", "end"} else []),
         ("profit factor", f"{_number(summary['profit_factor'])}, expectancy {_number(summary['expectancy'])} a trade"),
         ("max drawdown", f"{deepest}, longest {_number(summary['max_drawdown_days'], 1)} days"),
         ("risk", ", ".join(ratios)),
@@ -87,6 +94,11 @@ def format_summary(summary: dict[str, Any], title: str = "backtest") -> str:
     ]
     head = f"{title} on {', '.join(summary['symbols'])}" if any(summary["symbols"]) else title
     return "\n".join([head, *(f"  {name:<14} {text}" for name, text in lines)])
+
+
+def _exits(summary: dict[str, Any]) -> str:
+    told = ", ".join(f"{count:,} {reason.replace('_', ' ')}" for reason, count in summary["exits"].items())
+    return told + (f"; {summary['ambiguous']:,} ambiguous" if summary["ambiguous"] else "")
 
 
 def _monthly_returns(result: BacktestResult) -> dict[str, float]:
