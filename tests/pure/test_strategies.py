@@ -1,5 +1,6 @@
 """Templates: no look-ahead, no position before warm-up, the rules they promise, and parameters that are checked."""
 
+import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ from mastertrade.quant.bars import Bars, FloatArray
 from mastertrade.quant.indicators import rsi, sma
 from mastertrade.shared.errors import UsageError
 from mastertrade.strategies import TEMPLATES, Built, Parameters, Range, build, find_look_ahead, ranges
+from mastertrade.strategies.rule import EXAMPLE
 from mastertrade.strategies.template import make
 from tests.pure.sample_bars import random_walk, recorded_bars, written_bars
 
@@ -30,7 +32,7 @@ def drawn(name: str, data: st.DataObject) -> Built[Any]:
             else st.floats(allowed.low, allowed.high)
         )
         for parameter, (kind, allowed) in kinds.items()
-        if data.draw(st.booleans())
+        if kind is not str and data.draw(st.booleans())
     }
     try:
         return build(name, values)
@@ -59,7 +61,7 @@ def test_on_recorded_prices_no_template_looks_ahead(name: str, real_data: Path) 
 
 
 @every_template
-@settings(deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(data=st.data(), seed=st.integers(0, 2**32 - 1), count=st.integers(1, 150))
 def test_whatever_the_parameters_no_template_looks_ahead(name: str, data: st.DataObject, seed: int, count: int) -> None:
     built, bars = drawn(name, data), random_walk(count, seed, deviation=0.02)
@@ -103,7 +105,7 @@ def test_the_check_catches_a_template_that_cheats(cheat: Any) -> None:
 
 
 @every_template
-@settings(deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(data=st.data(), seed=st.integers(0, 2**32 - 1), count=st.integers(0, 150))
 def test_targets_are_zero_or_one_and_zero_during_warm_up(name: str, data: st.DataObject, seed: int, count: int) -> None:
     built = drawn(name, data)
@@ -115,7 +117,7 @@ def test_targets_are_zero_or_one_and_zero_during_warm_up(name: str, data: st.Dat
 
 
 @every_template
-@settings(deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(data=st.data(), seed=st.integers(0, 2**32 - 1))
 def test_a_change_of_target_has_confidence_and_evidence(name: str, data: st.DataObject, seed: int) -> None:
     built, bars = drawn(name, data), random_walk(120, seed, deviation=0.02)
@@ -204,6 +206,7 @@ def test_the_defaults_are_the_older_systems(name: str) -> None:
     assert (built.template.legacy_type, built.parameters) == {
         "ma_cross": ("SMA", {"fast": 20, "slow": 50}),
         "rsi_reversion": ("RSI", {"period": 14, "oversold": 30.0, "exit": 55.0, "overbought": 70.0}),
+        "rule": ("RULE", {"rule": json.dumps(EXAMPLE, separators=(",", ":"))}),
     }[name]
     assert built.template.name == name
     assert build(name, built.parameters) == built
@@ -212,7 +215,7 @@ def test_the_defaults_are_the_older_systems(name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "parameters", "words"),
     [
-        ("ma_crss", {}, "template 'ma_crss' is unknown; the nearest is 'ma_cross' (known: ma_cross, rsi_reversion)"),
+        ("ma_crss", {}, "template 'ma_crss' is unknown; the nearest is 'ma_cross' (known: ma_cross, rsi_reversion, "),
         ("", {}, "template '' is unknown; the nearest is "),
         ("ma_cross", {"fsat": 5}, "ma_cross: parameter 'fsat' is unknown; the nearest is 'fast' (known: fast, slow)"),
         ("ma_cross", {"fast": 1}, "ma_cross: fast 1 is outside 2..500; the nearest allowed is 2"),

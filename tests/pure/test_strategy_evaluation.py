@@ -88,7 +88,7 @@ def test_one_bar_changes_nothing() -> None:
 @given(seed=st.integers(0, 10_000), name=st.sampled_from(sorted(TEMPLATES)))
 def test_signals_of_growing_prefixes_are_the_changes_of_the_targets_over_all_bars(seed: int, name: str) -> None:
     """Live equals backtest: what a service sees bar by bar is what a backtest sees at once."""
-    parameters: dict[str, Any] = {"ma_cross": {"fast": 3, "slow": 7}, "rsi_reversion": {"period": 3}}[name]
+    parameters: dict[str, Any] = {"ma_cross": {"fast": 3, "slow": 7}, "rsi_reversion": {"period": 3}}.get(name, {})
     assignment = replace(ASSIGNMENT, template=name, parameters=parameters)
     bars = random_walk(120, seed)
     targets = build(name, parameters).positions(bars)
@@ -113,7 +113,7 @@ def test_a_signal_carries_the_bar_and_the_indicators_it_was_raised_on() -> None:
         "high": 6.0,
         "low": 6.0,
         "close": 6.0,
-        "volume": 1.0,
+        "volume": 1_000_000.0,
         "sma_2": 4.5,
         "sma_3": pytest.approx(13 / 3),
     }

@@ -7,6 +7,7 @@ from mastertrade.shared.errors import UsageError
 from mastertrade.strategies.look_ahead import LookAhead, find_look_ahead
 from mastertrade.strategies.ma_cross import MaCross
 from mastertrade.strategies.rsi_reversion import RsiReversion
+from mastertrade.strategies.rule import RuleTemplate
 from mastertrade.strategies.template import Built, Parameters, Range, Template, make, nearest_name, ranges
 
 __all__ = [
@@ -21,7 +22,9 @@ __all__ = [
     "ranges",
 ]
 
-TEMPLATES: dict[str, Template[Any]] = {template.name: template for template in (MaCross(), RsiReversion())}
+TEMPLATES: dict[str, Template[Any]] = {
+    template.name: template for template in (MaCross(), RsiReversion(), RuleTemplate())
+}
 
 
 def build(name: str, parameters: Mapping[str, Any] | None = None) -> Built[Any]:

@@ -106,7 +106,12 @@ class Built(Generic[P]):
 
 def make(template: Template[P], parameters: Mapping[str, Any]) -> Built[P]:
     """The template with these parameters; the others keep their defaults."""
+    prepare = getattr(template, "prepare", None)  # of templates whose parameters can be given in several ways
     known = ranges(template.parameter_type)
+    try:
+        parameters = parameters if prepare is None else prepare(parameters)
+    except UsageError as error:
+        raise UsageError(f"{template.name}: {error}") from None
     for name in parameters:
         if name not in known:
             raise UsageError(f"{template.name}: parameter {nearest_name(name, known)}")
