@@ -205,6 +205,8 @@ async def benchmark(as_json: bool) -> None:
         file.write_bytes(encode_copy(instrument.id, bars))
         load = await measure_load(manager, instrument.id, bars, file)
         await manager.execute("VACUUM ANALYZE candles", timeout_s=60.0)
+        source = DatabaseBars(manager)
+        unsealed = await timed(lambda: source.read(instrument.id, 60, START, END))
         sealing = await timed(lambda: seal_months(manager))
         fetch, feather = await measure_read(manager, instrument.id, bars, home / "candles.feather")
         listed = await measure_list(manager)
@@ -216,6 +218,7 @@ async def benchmark(as_json: bool) -> None:
             "load": round(ROWS / min(load.ours)),
             "COPY FROM": round(ROWS / min(load.theirs)),
             "read": round(ROWS / min(feather.ours)),
+            "read unsealed": round(ROWS / unsealed),
             "fetch": round(ROWS / min(fetch.theirs)),
             "feather": round(ROWS / min(feather.theirs)),
             "sealing": round(ROWS / sealing),
@@ -235,7 +238,7 @@ async def benchmark(as_json: bool) -> None:
 def _table(summary: dict[str, Any]) -> str:
     facts = ", ".join(f"{name} {value}" for name, value in summary["facts"].items())
     lines = [facts, "", f"{'':<12}{'rows a second, best':>20}"]
-    lines += [f"{name:<12}{rate:>20,}" for name, rate in summary["rows_per_s"].items()]
+    lines += [f"{name:<14}{rate:>18,}" for name, rate in summary["rows_per_s"].items()]
     lines += ["", f"{'':<18}{'measured':>10}{'limit':>10}"]
     for name, one in summary["results"].items():
         sign = ">=" if "/" in name else "<="

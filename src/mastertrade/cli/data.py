@@ -4,10 +4,12 @@ import typer
 
 from mastertrade.cli.data_catalogue import list_gaps, list_series
 from mastertrade.cli.data_import import import_files
+from mastertrade.cli.data_rollup import rollup
 from mastertrade.cli.data_snapshot import snapshot
 
 data = typer.Typer(help="Market data: import, export, look at what there is.", no_args_is_help=True)
 data.command("import")(import_files)
 data.command("list")(list_series)
 data.command("gaps")(list_gaps)
+data.command("rollup")(rollup)
 data.add_typer(snapshot, name="snapshot")

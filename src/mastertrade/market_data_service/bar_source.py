@@ -1,9 +1,11 @@
 """Bars of any length out of the stored candles, the same for a backtest and for a strategy at work."""
 
+from dataclasses import dataclass
 from datetime import datetime
 
+from mastertrade.market_data_service.binary_rows import decode_rows
 from mastertrade.market_data_service.blocks import read_candles
-from mastertrade.market_data_service.postgres_database import MarketDataPostgresDatabase
+from mastertrade.market_data_service.rollups import QUERIES
 from mastertrade.market_data_service.source import to_datetime, to_milliseconds
 from mastertrade.quant.bars import Bars
 from mastertrade.quant.resample import ceil_to_grid, empty_bars, floor_to_grid, join, resample
@@ -16,14 +18,28 @@ MOST_ROWS = 10_000_000
 """Candles behind one read; nineteen years of minutes. More is a mistake in the times asked for."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layer:
+    """Stored bars of one length and the time they reach over: candles, or, with ``rolled_from``, bars that were made of
+    candles of that length and kept."""
+
+    interval_s: int
+    first_ms: int
+    last_ms: int
+    rolled_from: int | None = None
+
+
+Piece = tuple[int, int, Layer]
+"""From, to (both on the grid of the wanted bars), and what is read there."""
+
+
 class DatabaseBars:
     """``BarSource`` over PostgreSQL. Bars are built from the finest candles stored of the instrument, so that all
-    lengths tell one story; a bar that lacks one of its candles is left out. Keeps nothing: each read sees what is
-    stored then."""
+    lengths tell one story; where those do not reach, from what was rolled up of them, then from coarser candles. A bar
+    that lacks one of its candles is left out. Keeps nothing: each read sees what is stored then."""
 
     def __init__(self, database: Database) -> None:
         self._db = database
-        self._database = MarketDataPostgresDatabase()
 
     async def read(
         self, instrument_id: int, interval_s: int, start: datetime, end: datetime, *, as_of: datetime | None = None
@@ -32,42 +48,77 @@ class DatabaseBars:
         and none of the revisions and late candles that came later."""
         if interval_s <= 0 or 86_400 % interval_s:
             raise UsageError(f"bars of {interval_s} s: the length must divide a day")
-        series = await self._database.finest_series(self._db, instrument_id, interval_s)
-        if series is None:
-            return empty_bars(interval_s)
-        from_ms = max(
-            ceil_to_grid(to_milliseconds(start), interval_s),
-            floor_to_grid(to_milliseconds(series.first_open_time), interval_s),
-        )
-        to_ms = min(
-            ceil_to_grid(to_milliseconds(end), interval_s),
-            floor_to_grid(to_milliseconds(series.last_close_time), interval_s),
-        )
+        from_ms = ceil_to_grid(to_milliseconds(start), interval_s)
+        to_ms = ceil_to_grid(to_milliseconds(end), interval_s)
         if as_of is not None:
             to_ms = min(to_ms, floor_to_grid(to_milliseconds(as_of), interval_s))
-        return await self._fetch(instrument_id, interval_s, series.interval_s, from_ms, to_ms, as_of)
-
-    async def _fetch(
-        self,
-        instrument_id: int,
-        interval_s: int,
-        base_interval_s: int,
-        from_ms: int,
-        to_ms: int,
-        as_of: datetime | None,
-    ) -> Bars:
-        rows = (to_ms - from_ms) // (base_interval_s * 1000)
+        pieces = plan(await self._layers(instrument_id, interval_s), interval_s, from_ms, to_ms)
+        rows = sum((last - first) // (layer.interval_s * 1000) for first, last, layer in pieces)
         if rows > MOST_ROWS:
             raise UsageError(
-                f"instrument {instrument_id}: {rows} candles between {to_datetime(from_ms)} and {to_datetime(to_ms)} "
-                f"are more than the {MOST_ROWS} of one read; ask for a shorter span"
+                f"instrument {instrument_id}: {rows} candles between {to_datetime(pieces[0][0])} and "
+                f"{to_datetime(pieces[-1][1])} are more than the {MOST_ROWS} of one read; ask for a shorter span"
             )
-        step_ms = max(1, ROWS_A_READ * base_interval_s // interval_s) * interval_s * 1000
         bars = empty_bars(interval_s)
-        for first_ms in range(from_ms, to_ms, step_ms):
-            last_ms = min(first_ms + step_ms, to_ms)
-            candles = await read_candles(
-                self._db, instrument_id, base_interval_s, to_datetime(first_ms), to_datetime(last_ms), known_at=as_of
-            )
-            bars = join(bars, resample(candles, interval_s))
+        for piece in pieces:
+            bars = await self._append(bars, instrument_id, piece, as_of)
         return bars
+
+    async def _append(self, bars: Bars, instrument_id: int, piece: Piece, as_of: datetime | None) -> Bars:
+        from_ms, to_ms, layer = piece
+        step_ms = max(1, ROWS_A_READ * layer.interval_s // bars.interval_s) * bars.interval_s * 1000
+        for first_ms in range(from_ms, to_ms, step_ms):
+            first, last = to_datetime(first_ms), to_datetime(min(first_ms + step_ms, to_ms))
+            if layer.rolled_from is None:
+                part = await read_candles(self._db, instrument_id, layer.interval_s, first, last, known_at=as_of)
+            else:
+                packed = await QUERIES.fetchval(
+                    self._db,
+                    "rollup_columns",
+                    instrument_id=instrument_id,
+                    base_interval_s=layer.rolled_from,
+                    interval_s=layer.interval_s,
+                    first=first,
+                    last=last,
+                    as_of=as_of,
+                )
+                part = decode_rows(packed, layer.interval_s)
+            bars = join(bars, resample(part, bars.interval_s))
+        return bars
+
+    async def _layers(self, instrument_id: int, interval_s: int) -> list[Layer]:
+        """The most wanted first."""
+        key = {"instrument_id": instrument_id, "interval_s": interval_s}
+        candles = await QUERIES.fetch(self._db, "all_series", **key)
+        layers = [
+            Layer(
+                interval_s=row["interval_s"],
+                first_ms=to_milliseconds(row["first_open_time"]),
+                last_ms=to_milliseconds(row["last_close_time"]),
+            )
+            for row in candles
+        ]
+        for row in await QUERIES.fetch(self._db, "rollup_layers", **key):
+            ends = {"first_ms": to_milliseconds(row["first"]), "last_ms": to_milliseconds(row["last"])}
+            layers.append(Layer(interval_s=row["interval_s"], rolled_from=row["base_interval_s"], **ends))
+        return sorted(
+            layers, key=lambda one: (one.rolled_from or one.interval_s, one.rolled_from or 0, -one.interval_s)
+        )
+
+
+def plan(layers: list[Layer], interval_s: int, from_ms: int, to_ms: int) -> list[Piece]:
+    """What is read where, oldest first: each layer only where no more wanted one reaches."""
+    free = [(from_ms, to_ms)] if from_ms < to_ms else []
+    pieces: list[Piece] = []
+    for layer in layers:
+        first, last = ceil_to_grid(layer.first_ms, interval_s), floor_to_grid(layer.last_ms, interval_s)
+        left = []
+        for start, end in free:
+            low, high = max(start, first), min(end, last)
+            if low >= high:
+                left.append((start, end))
+                continue
+            pieces.append((low, high, layer))
+            left += [(one, other) for one, other in ((start, low), (high, end)) if one < other]
+        free = left
+    return sorted(pieces, key=lambda piece: piece[0])

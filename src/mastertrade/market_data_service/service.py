@@ -12,6 +12,7 @@ from mastertrade.market_data_service.loading import HistoryLoader, LoadReport, P
 from mastertrade.market_data_service.player import Player, PlayReport, Tape
 from mastertrade.market_data_service.postgres_database import MarketDataPostgresDatabase
 from mastertrade.market_data_service.postgres_documents import DELETE_EXPIRED, MarketDocumentsPostgresDatabase
+from mastertrade.market_data_service.rollups import Rollups
 from mastertrade.market_data_service.source import Source, to_datetime, to_milliseconds
 from mastertrade.messaging.bus import Bus, Subscription
 from mastertrade.quant.resample import floor_to_grid
@@ -56,6 +57,7 @@ class MarketDataService(Service):
         return [
             Job("delete_expired", self._settings.cleanup_interval_s, self.delete_expired, timeout_s=600.0),
             Job("seal_candles", self._settings.cleanup_interval_s, self.seal_candles, timeout_s=3_600.0),
+            Job("roll_up", self._settings.cleanup_interval_s, self.roll_up, timeout_s=3_600.0),
         ]
 
     async def stop(self) -> None:
@@ -132,8 +134,12 @@ class MarketDataService(Service):
         return await self._playing
 
     async def seal_candles(self) -> None:
-        """Seal closed months, which are then read ten times as fast."""
+        """Seal closed months, which are then read several times as fast."""
         await seal_months(self._manager)
+
+    async def roll_up(self) -> None:
+        """Bring the longer bars up to date that somebody asked to keep."""
+        await Rollups(manager=self._manager, clock=self._clock).follow()
 
     async def delete_expired(self) -> None:
         """Delete the documents whose time is over."""

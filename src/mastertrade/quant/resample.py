@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from mastertrade.quant.bars import Bars
+from mastertrade.quant.bars import Bars, TimeArray
 
 MILLISECONDS_PER_SECOND = 1000
 
@@ -19,28 +19,44 @@ def ceil_to_grid(time_ms: int, interval_s: int) -> int:
     return -(-time_ms // step_ms) * step_ms
 
 
+def merge(bars: Bars, interval_s: int) -> tuple[Bars, TimeArray]:
+    """``bars`` merged into bars of ``interval_s``, and of how many each is made: fewer than ``interval_s`` holds means
+    that parts are missing."""
+    if interval_s <= 0 or interval_s % bars.interval_s:
+        raise ValueError(f"bars of {bars.interval_s} s do not merge into bars of {interval_s} s: not a whole multiple")
+    if len(bars) == 0:
+        return empty_bars(interval_s), np.empty(0, dtype=np.int64)
+    step_ms = interval_s * MILLISECONDS_PER_SECOND
+    start = bars.time // step_ms * step_ms
+    first = np.flatnonzero(np.concatenate(([True], start[1:] != start[:-1])))
+    last = np.append(first[1:], len(bars)) - 1
+    merged = Bars(
+        interval_s=interval_s,
+        time=start[first],
+        open=bars.open[first],
+        high=np.maximum.reduceat(bars.high, first),
+        low=np.minimum.reduceat(bars.low, first),
+        close=bars.close[last],
+        volume=np.add.reduceat(bars.volume, first),
+    )
+    return merged, last - first + 1
+
+
 def resample(bars: Bars, interval_s: int) -> Bars:
     """``bars`` merged into bars of ``interval_s``. A bar is made only if not one of its parts is missing: half a bar
     would show a high, a low and a volume that the whole one never had."""
     if interval_s == bars.interval_s:
         return bars
-    if interval_s <= 0 or interval_s % bars.interval_s:
-        raise ValueError(f"bars of {bars.interval_s} s do not merge into bars of {interval_s} s: not a whole multiple")
-    if len(bars) == 0:
-        return empty_bars(interval_s)
-    step_ms = interval_s * MILLISECONDS_PER_SECOND
-    start = bars.time // step_ms * step_ms
-    first = np.flatnonzero(np.concatenate(([True], start[1:] != start[:-1])))
-    last = np.append(first[1:], len(bars)) - 1
-    whole = last - first + 1 == interval_s // bars.interval_s
+    merged, parts = merge(bars, interval_s)
+    whole = parts == interval_s // bars.interval_s
     return Bars(
         interval_s=interval_s,
-        time=start[first][whole],
-        open=bars.open[first][whole],
-        high=np.maximum.reduceat(bars.high, first)[whole],
-        low=np.minimum.reduceat(bars.low, first)[whole],
-        close=bars.close[last][whole],
-        volume=np.add.reduceat(bars.volume, first)[whole],
+        time=merged.time[whole],
+        open=merged.open[whole],
+        high=merged.high[whole],
+        low=merged.low[whole],
+        close=merged.close[whole],
+        volume=merged.volume[whole],
     )
 
 

@@ -77,6 +77,104 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION forget_blocks IS 'market_data_service: the sealed months of a span are no longer what the candles are';
 
+-- Longer bars made of shorter candles and kept, so that they outlive them. What is asked for once is kept up to date.
+CREATE TABLE IF NOT EXISTS rollup_targets (
+    instrument_id    int NOT NULL,
+    base_interval_s  int NOT NULL,
+    interval_s       int NOT NULL,
+    asked_at         timestamptz NOT NULL,
+    PRIMARY KEY (instrument_id, base_interval_s, interval_s),
+    CONSTRAINT rollup_targets_belong_to_a_series FOREIGN KEY (instrument_id, base_interval_s)
+        REFERENCES series (instrument_id, interval_s) ON DELETE RESTRICT,
+    CONSTRAINT rollup_targets_are_longer_and_divide_a_day
+        CHECK (interval_s > base_interval_s AND interval_s % base_interval_s = 0 AND 86400 % interval_s = 0)
+);
+COMMENT ON TABLE rollup_targets IS 'market_data_service: which longer bars are kept of which series';
+
+CREATE TABLE IF NOT EXISTS rollups (
+    instrument_id    int NOT NULL,
+    base_interval_s  int NOT NULL,
+    interval_s       int NOT NULL,
+    open_time        timestamptz NOT NULL,
+    open             float8 NOT NULL,
+    high             float8 NOT NULL,
+    low              float8 NOT NULL,
+    close            float8 NOT NULL,
+    volume           float8 NOT NULL,
+    candles          int NOT NULL,
+    is_partial       boolean NOT NULL GENERATED ALWAYS AS (candles * base_interval_s < interval_s) STORED,
+    PRIMARY KEY (instrument_id, base_interval_s, interval_s, open_time),
+    CONSTRAINT rollups_belong_to_a_target FOREIGN KEY (instrument_id, base_interval_s, interval_s)
+        REFERENCES rollup_targets (instrument_id, base_interval_s, interval_s) ON DELETE RESTRICT,
+    CONSTRAINT rollups_hold_some_and_not_too_many_candles CHECK (candles > 0 AND candles <= interval_s / base_interval_s)
+);
+COMMENT ON TABLE rollups IS
+    'market_data_service: bars made of candles and kept; a partial one lacks some, and no strategy ever sees it';
+
+-- What proves that a month is covered: as many candles went into its bars as the catalogue counts.
+CREATE TABLE IF NOT EXISTS rollup_months (
+    instrument_id    int NOT NULL,
+    base_interval_s  int NOT NULL,
+    interval_s       int NOT NULL,
+    month            date NOT NULL,
+    bars             int NOT NULL,
+    partial_bars     int NOT NULL,
+    candles          int NOT NULL,
+    rolled_at        timestamptz NOT NULL,
+    PRIMARY KEY (instrument_id, base_interval_s, interval_s, month),
+    CONSTRAINT rollup_months_belong_to_a_target FOREIGN KEY (instrument_id, base_interval_s, interval_s)
+        REFERENCES rollup_targets (instrument_id, base_interval_s, interval_s) ON DELETE RESTRICT
+);
+COMMENT ON TABLE rollup_months IS 'market_data_service: rolled-up months, with the number of candles that went into them';
+
+CREATE OR REPLACE FUNCTION store_rollup(
+    p_instrument_id int, p_base_interval_s int, p_interval_s int, p_month date, p_from timestamptz, p_open_times timestamptz[],
+    p_open float8[], p_high float8[], p_low float8[], p_close float8[], p_volume float8[], p_candles int[], p_at timestamptz
+) RETURNS void
+LANGUAGE plpgsql AS $$
+BEGIN
+    DELETE FROM rollups r
+     WHERE r.instrument_id = p_instrument_id AND r.base_interval_s = p_base_interval_s AND r.interval_s = p_interval_s
+       AND r.open_time >= p_from AND r.open_time < (p_month + interval '1 month') AT TIME ZONE 'UTC';
+    INSERT INTO rollups (instrument_id, base_interval_s, interval_s, open_time, open, high, low, close, volume, candles)
+    SELECT p_instrument_id, p_base_interval_s, p_interval_s, b.open_time, b.open, b.high, b.low, b.close, b.volume, b.candles
+      FROM unnest(p_open_times, p_open, p_high, p_low, p_close, p_volume, p_candles)
+           AS b(open_time, open, high, low, close, volume, candles);
+    INSERT INTO rollup_months AS m (instrument_id, base_interval_s, interval_s, month, bars, partial_bars, candles, rolled_at)
+    SELECT p_instrument_id, p_base_interval_s, p_interval_s, p_month, count(*), count(*) FILTER (WHERE r.is_partial),
+           coalesce(sum(r.candles), 0), p_at
+      FROM rollups r
+     WHERE r.instrument_id = p_instrument_id AND r.base_interval_s = p_base_interval_s AND r.interval_s = p_interval_s
+       AND r.open_time >= p_month::timestamp AT TIME ZONE 'UTC'
+       AND r.open_time < (p_month + interval '1 month') AT TIME ZONE 'UTC'
+    ON CONFLICT (instrument_id, base_interval_s, interval_s, month) DO UPDATE
+       SET bars = excluded.bars, partial_bars = excluded.partial_bars, candles = excluded.candles,
+           rolled_at = excluded.rolled_at;
+END $$;
+COMMENT ON FUNCTION store_rollup IS
+    'market_data_service: the bars of one month from p_from on are these and no others; the series is locked';
+
+CREATE OR REPLACE FUNCTION forget_rollups(p_instrument_id int, p_interval_s int, p_from timestamptz, p_to timestamptz)
+RETURNS void
+LANGUAGE plpgsql AS $$
+BEGIN
+    DELETE FROM rollups r USING rollup_months k
+     WHERE k.instrument_id = p_instrument_id AND k.base_interval_s = p_interval_s
+       AND k.month BETWEEN month_of(p_from) AND month_of(p_to)
+       AND NOT EXISTS (SELECT FROM candle_months m
+                        WHERE m.instrument_id = p_instrument_id AND m.interval_s = p_interval_s AND m.month = k.month)
+       AND r.instrument_id = k.instrument_id AND r.base_interval_s = k.base_interval_s AND r.interval_s = k.interval_s
+       AND r.open_time >= k.month::timestamp AT TIME ZONE 'UTC'
+       AND r.open_time < (k.month + interval '1 month') AT TIME ZONE 'UTC';
+    DELETE FROM rollup_months k
+     WHERE k.instrument_id = p_instrument_id AND k.base_interval_s = p_interval_s
+       AND k.month BETWEEN month_of(p_from) AND month_of(p_to)
+       AND NOT EXISTS (SELECT FROM candle_months m
+                        WHERE m.instrument_id = p_instrument_id AND m.interval_s = p_interval_s AND m.month = k.month);
+END $$;
+COMMENT ON FUNCTION forget_rollups IS
+    'market_data_service: longer bars of the months of a span that have no candles left; months with some are rolled up anew';
+
 CREATE TABLE IF NOT EXISTS snapshots (
     id            uuid PRIMARY KEY,
     note          text NOT NULL DEFAULT '',

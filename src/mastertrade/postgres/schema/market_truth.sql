@@ -392,6 +392,10 @@ BEGIN
     )
     SELECT count(*), range_agg(tstzrange(r.open_time, r.open_time + make_interval(secs => p_interval_s)))
       INTO v_removed, v_taken FROM removed r;
+    -- Longer bars outlive candles that nobody keeps any more, but not candles that were wrong.
+    IF v_removed > 0 AND p_is_recorded THEN
+        PERFORM forget_rollups(p_instrument_id, p_interval_s, p_from, p_to);
+    END IF;
     IF v_removed > 0 THEN
         PERFORM shrink_series(p_instrument_id, p_interval_s, v_removed, p_at);
         DELETE FROM gaps g USING series s
