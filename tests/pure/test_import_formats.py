@@ -128,7 +128,10 @@ def test_every_kind_of_file_holds_the_same_candles(name: str, tmp_path: Path) ->
         ("XRP_ETH-trades.parquet", Kind.TRADES, None, "XRP/ETH", None),
         ("kraken_BCHEUR_trades.csv", Kind.TRADES, "kraken", "BCH/EUR", None),
         ("btcusdt-quotes.parquet", Kind.TICKERS, None, "BTC/USDT", None),
-        ("kraken_instruments.jsonl.gz", Kind.INSTRUMENTS, None, None, None),
+        ("kraken_instruments.jsonl.gz", Kind.INSTRUMENTS, "kraken", None, None),
+        ("bitmex_trades_XBTUSD.csv", Kind.TRADES, "bitmex", "BTC/USD", None),
+        ("deribit_incremental_book_L2_BTC-PERPETUAL.csv", Kind.BOOK, "deribit", "BTC/USD:BTC", None),
+        ("trade_stream_usd_m_futures_trxusdt_04-03-2025.csv.gz", Kind.TRADES, None, "TRX/USDT:USDT", None),
         ("notes-2021.csv", None, None, None, None),
     ],
 )

@@ -83,7 +83,7 @@ class MarketDataPostgresDatabase:
 
     async def add_instruments(self, db: Database, listings: Sequence[Listing], *, at: datetime) -> None:
         """Make venues and instruments known; the rules of those that are known already stay."""
-        await QUERIES.execute(db, "add_venues", ids=sorted({listing.venue for listing in listings}), at=at)
+        await self.add_venues(db, sorted({listing.venue for listing in listings}), at=at)
         rows = []
         for listing in listings:
             parts = parse_symbol(listing.symbol)
@@ -91,6 +91,10 @@ class MarketDataPostgresDatabase:
             named = {"base": parts.base, "quote": parts.quote, "kind": parts.kind.value, "settle": parts.settle}
             rows.append({**row, **named, "at": at})
         await QUERIES.executemany(db, "add_instrument", rows)
+
+    async def add_venues(self, db: Database, venues: Sequence[str], *, at: datetime) -> None:
+        """Make venues known."""
+        await QUERIES.execute(db, "add_venues", ids=list(venues), at=at)
 
     async def instruments(self, db: Database, *, venues: Sequence[str] | None = None) -> list[Instrument]:
         return [instrument_of(row) for row in await QUERIES.fetch(db, "instruments", venues=venues)]

@@ -53,7 +53,7 @@ def read_candles(
     path: Path, understood: Understood, *, now_ms: int, reject: Reject, reading: Reading
 ) -> Iterator[Part]:
     """BadData when the file as a whole is no candle file, or ends in damage; what came before has been handed on."""
-    counted = _CountedRejects(reject, reading)
+    counted = CountedRejects(reject, reading)
     for table in open_tables(path, reading.damage):
         yield from _read_table(table, understood, now_ms, counted, reading, quote=quote_in_name(path) or "USD")
     if reading.damage.what:
@@ -62,7 +62,7 @@ def read_candles(
         raise BadData(f"{path}: there is not one row in it; fetch the file again")
 
 
-class _CountedRejects:
+class CountedRejects:
     """Rows that never become part of a chunk count as read, too."""
 
     def __init__(self, reject: Reject, reading: Reading) -> None:
@@ -78,7 +78,7 @@ class _CountedRejects:
 
 
 def _read_table(
-    table: Table, understood: Understood, now_ms: int, rejects: _CountedRejects, reading: Reading, *, quote: str
+    table: Table, understood: Understood, now_ms: int, rejects: CountedRejects, reading: Reading, *, quote: str
 ) -> Iterator[Part]:
     layouts = _series_of(table, understood, quote)
     wanted = list(dict.fromkeys(name for layout in layouts.values() for name in layout.values()))

@@ -11,10 +11,13 @@ from mastertrade.domain.market import parse_symbol
 from mastertrade.market_data_service.candle_store import CandleStore, Loaded
 from mastertrade.market_data_service.importing.candle_files import Part, Reading, read_candles
 from mastertrade.market_data_service.importing.findings import Findings
+from mastertrade.market_data_service.importing.kind_files import read_kind
+from mastertrade.market_data_service.importing.kind_writer import KindWriter
 from mastertrade.market_data_service.importing.naming import CANDLE_KINDS, SUFFIXES, Kind, Understood, read_name
 from mastertrade.market_data_service.importing.opening import Damage, Identity, identify
 from mastertrade.market_data_service.importing.rejects import Rejects
 from mastertrade.market_data_service.importing.report import FileReport
+from mastertrade.market_data_service.kind_store import KindStore
 from mastertrade.market_data_service.postgres_candles import VALUES
 from mastertrade.market_data_service.postgres_database import MarketDataPostgresDatabase
 from mastertrade.market_data_service.postgres_imports import ImportsPostgresDatabase
@@ -68,7 +71,7 @@ def understand(
             f"{path}: its name does not say what it holds; add --tf 1m for candles, or --kind "
             f"{', '.join(one.value for one in Kind)}"
         )
-    if known.kind not in CANDLE_KINDS:
+    if known.kind is Kind.INSTRUMENTS:
         raise BadData(f"{path}: holds {known.kind}, which cannot be imported yet; --kind says what else it is")
     if known.venue is None:
         raise BadData(f"{path}: its name does not say from which venue it is; add --venue binance")
@@ -83,6 +86,7 @@ class FileImporter:
         self._clock = clock
         self._home = home
         self._store = CandleStore(manager=manager, clock=clock)
+        self._kind_store = KindStore(manager=manager, clock=clock)
         self._market = MarketDataPostgresDatabase()
         self._database = ImportsPostgresDatabase()
 
@@ -103,8 +107,10 @@ class FileImporter:
         rejects = Rejects(self._home, f"{path.name}.{identity.sha256[:8]}")
         findings = Findings()
         try:
-            assert understood.kind in CANDLE_KINDS, "the other kinds come later"
-            await self._candles(path, understood, import_id, report, rejects, findings, progress)
+            if understood.kind in CANDLE_KINDS:
+                await self._candles(path, understood, import_id, report, rejects, findings, progress)
+            else:
+                await self._kinds(path, understood, report, rejects, findings, progress)
         except BadData as error:
             report.error = str(error)
         finally:
@@ -142,6 +148,32 @@ class FileImporter:
             report.duplicates = reading.duplicates
             report.interval_s = reading.interval_s or report.interval_s
             report.symbol = ", ".join(reading.symbols) or report.symbol
+
+    async def _kinds(
+        self,
+        path: Path,
+        understood: Understood,
+        report: FileReport,
+        rejects: Rejects,
+        findings: Findings,
+        progress: Progress | None,
+    ) -> None:
+        assert understood.venue is not None
+        reading = Reading(findings=findings, damage=Damage())
+        batches = read_kind(path, understood, reject=rejects.add, reading=reading)
+        writer = KindWriter(
+            store=self._kind_store, venue=understood.venue, instrument=self._instrument, rejects=rejects, report=report,
+            now_us=to_milliseconds(self._clock.now()) * 1000,
+        )  # fmt: skip
+        await self._market.add_venues(self._manager, [understood.venue], at=self._clock.now())
+        try:
+            while (batch := await asyncio.to_thread(_next, batches)) is not None:
+                await writer.write(batch)
+                if progress is not None:
+                    progress(reading.read, max(reading.read, reading.expected))
+        finally:
+            report.rows_read = reading.read
+            report.symbol = report.symbol or writer.markets
 
     async def _store_part(self, instrument_id: int, part: Part, import_id: UUID, report: FileReport) -> None:
         bars, held = part.bars, part.held

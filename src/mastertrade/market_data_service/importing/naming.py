@@ -34,7 +34,16 @@ SUFFIXES = (
     ".json",
     ".gz",
 )
-FOLDER_MARKS = ("spot", "usdm", "um", "cm", "feed", "futures")
+VENUES = frozenset((
+    "ascendex", "binance", "binanceus", "bingx", "bitfinex", "bitfinex2", "bitflyer", "bitget", "bithumb",
+    "bitmart", "bitmex", "bitrue", "bitso", "bitstamp", "bitvavo", "blofin", "bybit", "cex", "coinbase",
+    "coinbasepro", "coincheck", "coinex", "coinspot", "cryptocom", "deribit", "dydx", "exmo", "ftx", "gate",
+    "gateio", "gemini", "hitbtc", "htx", "huobi", "hyperliquid", "indodax", "kraken", "krakenfutures", "kucoin",
+    "kucoinfutures", "liquid", "luno", "mexc", "ndax", "okcoin", "okx", "paradex", "phemex", "poloniex", "probit",
+    "qtrade", "upbit", "wazirx", "whitebit", "woo", "xt", "zb",
+))  # fmt: skip
+"""Names of exchanges that a file name may begin with; another word there is no venue."""
+_SPELLINGS = {"crypto_com": "cryptocom", "crypto.com": "cryptocom"}
 
 _WORDS = {
     Kind.FUNDING: ("fundingrate", "funding_rate", "funding"),
@@ -48,9 +57,12 @@ _WORDS = {
 _TIMEFRAME = re.compile(r"(?:(?<=[-_. ])|^)([1-9][0-9]{0,4}[smhd])(?=[-_. ]|$)")
 _DASHED = re.compile(r"(?P<base>[A-Z0-9]{2,12})[_/-](?P<quote>[A-Z]{3,5})(?:[_:](?P<settle>[A-Z]{3,5}))?(?=[-_.]|$)")
 _JOINED = re.compile(r"(?:(?<=[-_])|^)(?P<pair>(?:[A-Z0-9]{5,20}|[a-z0-9]{5,20}))(?=[-_.]|$)")
+_PERPETUAL = re.compile(r"[A-Z0-9]{2,12}-PERPETUAL")
 _QUOTES = ("USDT", "USDC", "FDUSD", "BUSD", "TUSD", "USD", "EUR", "GBP", "TRY", "BTC", "ETH", "BNB")
+_BEFORE_TUSD = ("XB", "BT", "USD", "GM", "DO", "NF", "AN")
+"""``XBTUSD`` is XBT in USD and not XB in TUSD; so are the others whose last letter is a T."""
 _OTHER_NAMES = {"XBT": "BTC"}
-_DATE = re.compile(r"(20[0-9]{2})[-_]?([01][0-9])[-_]?([0-3][0-9])")
+_DATE = re.compile(r"(20[0-9]{2})[-_]?([01][0-9])[-_]?([0-3][0-9])(?:T([0-2][0-9]))?(?![0-9])")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +75,8 @@ class Understood:
     symbol: str | None = None
     interval_s: int | None = None
     settle_is_unknown: bool = False
+    is_linear: bool = False
+    """Futures that settle in their quote asset, by the words of its path."""
 
     def but(self, *, kind: Kind | None, venue: str | None, symbol: str | None, interval_s: int | None) -> "Understood":
         """With what somebody says instead."""
@@ -97,24 +111,28 @@ def read_name(path: Path) -> Understood:
     if kind is None and interval_s is not None:
         kind = Kind.CANDLES
     if kind is None:
-        kind = _kind(path.resolve().parent.name)
+        kind = next(filter(None, (_kind(folder.name) for folder in list(path.resolve().parents)[:2])), None)
     symbol = _symbol(stem)
+    is_linear = _is_linear(path)
+    if is_linear and symbol is not None and ":" not in symbol:
+        symbol = f"{symbol}:{symbol.partition('/')[2]}"
     is_future = re.search(r"futures|swap|perp", stem.lower()) is not None
     return Understood(
         kind=kind,
-        venue=_venue(stem, symbol),
+        venue=_venue(stem),
         symbol=symbol,
         interval_s=interval_s if kind is None or kind in CANDLE_KINDS else None,
         settle_is_unknown=is_future and symbol is not None and ":" not in symbol,
+        is_linear=is_linear,
     )
 
 
 def date_in_names(path: Path) -> str | None:
-    """``2022-11-22`` out of the name of a file or of its folder."""
+    """``2022-11-22T00:00`` out of the name of a file or of its folder, to the hour if that is said."""
     for name in (stem_of(path), path.resolve().parent.name):
         found = _DATE.search(name)
         if found:
-            return "-".join(found.groups())
+            return f"{found[1]}-{found[2]}-{found[3]}T{found[4] or '00'}:00"
     return None
 
 
@@ -138,9 +156,13 @@ def pair_of(text: str) -> str | None:
         if quote == "PERPETUAL":
             return f"{_asset(base)}/USD:{_asset(base)}"
         return f"{_asset(base)}/{_asset(quote)}"
+    if len(parts) == 3 and parts[2] == "SWAP":
+        base, quote = _asset(parts[0]), _asset(parts[1])
+        return f"{base}/{quote}:{base if quote == 'USD' else quote}"
     if len(parts) == 1:
         for quote in _QUOTES:
-            if name.endswith(quote) and len(name) > len(quote) + 1:
+            is_other = quote == "TUSD" and name.removesuffix(quote) in _BEFORE_TUSD
+            if name.endswith(quote) and len(name) > len(quote) + 1 and not is_other:
                 return f"{_asset(name.removesuffix(quote))}/{quote}"
     return None
 
@@ -156,6 +178,9 @@ def _kind(text: str) -> Kind | None:
 
 
 def _symbol(stem: str) -> str | None:
+    perpetual = _PERPETUAL.search(stem)
+    if perpetual is not None:
+        return pair_of(perpetual[0])
     dashed = _DASHED.search(stem)
     if dashed is not None and not dashed["base"].isdigit():
         settle = f":{dashed['settle']}" if dashed["settle"] else ""
@@ -167,9 +192,16 @@ def _symbol(stem: str) -> str | None:
     return None
 
 
-def _venue(stem: str, symbol: str | None) -> str | None:
-    """The word before the symbol, as in ``kraken_BTC-USD-1m``."""
-    found = re.match(r"([a-z][a-z0-9.]*)[_-]", stem)
-    if found is None or symbol is None or pair_of(found[1]) is not None or _kind(found[1]) is not None:
-        return None
-    return found[1]
+def _venue(stem: str) -> str | None:
+    """The exchange that the name begins with, as in ``kraken_BTC-USD-1m``."""
+    lower = stem.lower()
+    for spelling, name in _SPELLINGS.items():
+        if lower.startswith(spelling):
+            return name
+    first = re.split(r"[-_]", lower)[0]
+    return first if first in VENUES else None
+
+
+def _is_linear(path: Path) -> bool:
+    words = "_".join([stem_of(path), *(folder.name for folder in list(path.resolve().parents)[:6])]).lower()
+    return re.search(r"(^|[-_])(usdm|usd_m|linear)([-_]|$)|futures[-_]um|[-_]um[-_]", words) is not None
