@@ -26,7 +26,7 @@ def mastertrade(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CommandLin
 def test_help_lists_every_command_with_its_whole_first_sentence(mastertrade: CommandLine) -> None:
     answer = mastertrade("--help")
     assert answer.code == 0
-    for name in ("demo", "up", "serve", "why", "status", "halt", "resume", "sql", "doctor", "db"):
+    for name in ("demo", "up", "serve", "why", "status", "halt", "resume", "sql", "doctor", "backtest", "data", "db"):
         assert re.search(rf"^  {name} +[A-Z].*\.$", answer.out, re.MULTILINE), name
     assert "..." not in answer.out.partition("Commands:")[2]
     assert "130 interrupted" in answer.out

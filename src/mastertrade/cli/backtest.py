@@ -6,9 +6,7 @@ from mastertrade.cli.backtest_run import compare, list_all, report, run_one
 from mastertrade.cli.backtest_sweep import sweep
 from mastertrade.cli.backtest_walk import walk_forward_command
 
-backtest = typer.Typer(
-    help="Try strategies on the past, with costs, and see what the results are worth.", no_args_is_help=True
-)
+backtest = typer.Typer(help="Try strategies on the past, with costs, and judge them.", no_args_is_help=True)
 backtest.command("run")(run_one)
 backtest.command("sweep")(sweep)
 backtest.command("walk-forward")(walk_forward_command)

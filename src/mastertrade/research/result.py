@@ -4,10 +4,11 @@ from collections.abc import Mapping
 from functools import cached_property
 from typing import Any
 
-from mastertrade.backtest.report import Provenance, RunReport, format_summary, summarise
+from mastertrade.backtest.report import Luck, Provenance, RunReport, format_summary, summarise
 from mastertrade.backtest.result import BacktestResult, Trades
 from mastertrade.quant.bars import Bars, FloatArray, TimeArray
 from mastertrade.research.reported import Reported
+from mastertrade.research.statistics import luck_of_run
 
 
 class Result(Reported):
@@ -51,6 +52,11 @@ class Result(Reported):
     def metrics(self) -> dict[str, Any]:
         return summarise(self.run)
 
+    @cached_property
+    def luck(self) -> Luck:
+        """What the run proves by itself, were it the only one ever made."""
+        return luck_of_run(self.run)
+
     @property
     def title(self) -> str:
         given = ", ".join(f"{name}={value:g}" if isinstance(value, float) else f"{name}={value}"
@@ -67,4 +73,5 @@ class Result(Reported):
             result=self.run,
             bars=self.markets,
             provenance=Provenance(strategy=self.strategy, parameters=self.parameters, settings=self.settings),
+            luck=self.luck,
         )

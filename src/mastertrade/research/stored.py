@@ -11,7 +11,7 @@ from mastertrade.research.asking import Asked, Found, find
 from mastertrade.research.options import Options
 from mastertrade.research.provenance import code_hash, data_hash
 from mastertrade.research.result import Result
-from mastertrade.research.statistics import luck_of_run, statistics
+from mastertrade.research.statistics import statistics
 from mastertrade.shared.errors import Refused
 from mastertrade.shared.postgres_manager import PostgresManager, Row
 from mastertrade.shared.serialization import new_id
@@ -57,7 +57,7 @@ def to_row(job: Job, result: Result, *, luck: Luck | None = None, study: Any = N
         data_hash=data_hash(job.found.markets),
         code_hash=code_hash(),
         metrics={**result.metrics, **statistics(run)},
-        verdict=verdict(luck or luck_of_run(run)),
+        verdict=verdict(luck or result.luck),
         legacy_type=template.legacy_type if template else None,
     )
 
@@ -76,7 +76,7 @@ def report_of(
             snapshot_hash=stored.data_hash,
             code_hash=stored.code_hash,
         ),
-        luck=luck or luck_of_run(result.run),
+        luck=luck or result.luck,
     )
 
 
