@@ -109,3 +109,38 @@ async def test_a_swap_is_told_from_spot_by_its_settle_asset(database: PostgresMa
     assert (swap.kind, swap.base, swap.quote, swap.settle) == (InstrumentKind.SWAP, "ETH", "USD", "ETH")
     with pytest.raises(ConstraintViolated):
         await database.execute("UPDATE instruments SET kind = 'spot'")
+
+
+async def test_lists_learned_in_any_order_of_time_leave_the_same_history(database: PostgresManager) -> None:
+    """learn_instruments"""
+    store, market = InstrumentsPostgresDatabase(), MarketDataPostgresDatabase()
+    ticks = {day: replace(BTC, tick_size=Decimal(f"0.0{day + 1}")) for day in range(4)}
+    for venue, order in (("forward", (0, 1, 2, 3)), ("backward", (3, 2, 1, 0)), ("mixed", (2, 0, 3, 1))):
+        # Candles of this market came first, so that rules were assumed.
+        await market.add_instruments(database, [listing(venue, "BTC/USDT")], at=MONDAY + 90 * DAY)
+        for _ in range(2):
+            for day in order:
+                at = MONDAY + day * DAY
+                await store.learn_instruments(
+                    database, venue, [ticks[day]], assumed=[()], known_at=at, at=at + 99 * DAY
+                )
+        (found,) = await market.instruments(database, venues=[venue])
+        versions = await store.instrument_versions(database, found.id)
+        assert [(one.tick_size, one.valid_from, one.valid_to, one.rules_source) for one in versions] == [
+            (ticks[day].tick_size, MONDAY + day * DAY, MONDAY + (day + 1) * DAY if day < 3 else None, "venue")
+            for day in range(4)
+        ]
+        assert found.tick_size == ticks[3].tick_size
+
+
+async def test_what_a_list_does_not_tell_stays_as_it_is_known(database: PostgresManager) -> None:
+    store = InstrumentsPostgresDatabase()
+    await sync(database, [replace(BTC, maker_fee=Decimal("-0.0001"))], MONDAY)
+    names = ("minimum notional", "maker fee", "taker fee")
+    other = replace(BTC, tick_size=Decimal("0.5"), min_notional=Decimal(77))
+    known = {"known_at": MONDAY + DAY, "at": MONDAY + DAY}
+    assert await store.learn_instruments(database, "binance", [other], assumed=[names], **known) == (0, 1)
+    assert await store.learn_instruments(database, "binance", [SWAP], assumed=[("tick", "lot")], **known) == (1, 0)
+    now = (await store.instrument_versions(database, await id_of(database, "BTC/USDT")))[-1]
+    assert (now.tick_size, now.min_notional, now.maker_fee) == (Decimal("0.5"), BTC.min_notional, Decimal("-0.0001"))
+    assert (await store.instrument_versions(database, await id_of(database, SWAP.symbol)))[0].rules_source == "assumed"

@@ -25,6 +25,14 @@ WITH listed AS (
 )
 SELECT count(*) FILTER (WHERE is_new)::int AS added, count(*) FILTER (WHERE NOT is_new)::int AS changed FROM written;
 
+-- name: learn_instruments
+-- Why: a list from a file may be older than what is known; its rules hold from its own time on.
+-- idempotent: the same list again changes nothing.
+SELECT added, changed
+  FROM learn_instruments(:venue, :symbols, :bases, :quotes, :kinds, :settles, :contract_sizes, :tick_sizes, :lot_sizes,
+                         :min_notionals, :maker_fees, :taker_fees, :statuses, :sources, :tell_notional, :tell_fees,
+                         :known_at, :at);
+
 -- name: delist_missing_instruments
 -- Why: what a venue no longer lists can no longer be traded; only rows that came from the venue are judged by its list.
 UPDATE instruments SET status = 'delisted', updated_at = :at

@@ -1,9 +1,10 @@
 """Typed persistence of instruments and their history: one method per named query of instruments.sql."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from typing import Any
 
 from mastertrade.domain.market import Instrument, InstrumentKind, InstrumentStatus, ListedInstrument
 from mastertrade.shared.postgres_manager import Database, Row
@@ -40,21 +41,35 @@ class InstrumentsPostgresDatabase:
             db,
             "sync_instruments",
             venue=venue,
-            symbols=[one.symbol for one in listed],
-            bases=[one.base for one in listed],
-            quotes=[one.quote for one in listed],
-            kinds=[one.kind.value for one in listed],
-            settles=[one.settle for one in listed],
-            contract_sizes=[one.contract_size for one in listed],
-            tick_sizes=[one.tick_size for one in listed],
-            lot_sizes=[one.lot_size for one in listed],
-            min_notionals=[one.min_notional for one in listed],
-            maker_fees=[one.maker_fee for one in listed],
-            taker_fees=[one.taker_fee for one in listed],
-            statuses=[one.status.value for one in listed],
+            **_columns(listed),
             at=at,
         )
         assert row is not None, "an aggregate returns one row"
+        return row["added"], row["changed"]
+
+    async def learn_instruments(
+        self,
+        db: Database,
+        venue: str,
+        listed: Sequence[ListedInstrument],
+        *,
+        assumed: Sequence[Collection[str]],
+        known_at: datetime,
+        at: datetime,
+    ) -> tuple[int, int]:
+        """As ``sync_instruments``, of a list that was true at ``known_at`` and does not tell what is ``assumed``."""
+        row = await QUERIES.fetchrow(
+            db,
+            "learn_instruments",
+            venue=venue,
+            **_columns(listed),
+            sources=["assumed" if {"tick", "lot"} <= set(names) else "venue" for names in assumed],
+            tell_notional=["minimum notional" not in names for names in assumed],
+            tell_fees=[not {"maker fee", "taker fee"} & set(names) for names in assumed],
+            known_at=known_at,
+            at=at,
+        )
+        assert row is not None, "a function with results returns one row"
         return row["added"], row["changed"]
 
     async def delist_missing_instruments(
@@ -85,6 +100,23 @@ class InstrumentsPostgresDatabase:
     async def instrument_versions(self, db: Database, instrument_id: int) -> list[InstrumentVersion]:
         rows = await QUERIES.fetch(db, "instrument_versions", instrument_id=instrument_id)
         return [InstrumentVersion(**{**row, "status": InstrumentStatus(row["status"])}) for row in rows]
+
+
+def _columns(listed: Sequence[ListedInstrument]) -> dict[str, Any]:
+    return {
+        "symbols": [one.symbol for one in listed],
+        "bases": [one.base for one in listed],
+        "quotes": [one.quote for one in listed],
+        "kinds": [one.kind.value for one in listed],
+        "settles": [one.settle for one in listed],
+        "contract_sizes": [one.contract_size for one in listed],
+        "tick_sizes": [one.tick_size for one in listed],
+        "lot_sizes": [one.lot_size for one in listed],
+        "min_notionals": [one.min_notional for one in listed],
+        "maker_fees": [one.maker_fee for one in listed],
+        "taker_fees": [one.taker_fee for one in listed],
+        "statuses": [one.status.value for one in listed],
+    }
 
 
 def instrument_of(row: Row) -> Instrument:

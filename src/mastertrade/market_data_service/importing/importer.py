@@ -11,16 +11,19 @@ from mastertrade.domain.market import parse_symbol
 from mastertrade.market_data_service.candle_store import CandleStore, Loaded
 from mastertrade.market_data_service.importing.candle_files import Part, Reading, read_candles
 from mastertrade.market_data_service.importing.findings import Findings
+from mastertrade.market_data_service.importing.instrument_files import MarketList, read_instruments
 from mastertrade.market_data_service.importing.kind_files import read_kind
 from mastertrade.market_data_service.importing.kind_writer import KindWriter
 from mastertrade.market_data_service.importing.naming import CANDLE_KINDS, SUFFIXES, Kind, Understood, read_name
 from mastertrade.market_data_service.importing.opening import Damage, Identity, identify
 from mastertrade.market_data_service.importing.rejects import Rejects
 from mastertrade.market_data_service.importing.report import FileReport
+from mastertrade.market_data_service.kind_rows import moment
 from mastertrade.market_data_service.kind_store import KindStore
 from mastertrade.market_data_service.postgres_candles import VALUES
 from mastertrade.market_data_service.postgres_database import MarketDataPostgresDatabase
 from mastertrade.market_data_service.postgres_imports import ImportsPostgresDatabase
+from mastertrade.market_data_service.postgres_instruments import InstrumentsPostgresDatabase
 from mastertrade.market_data_service.rules import listing
 from mastertrade.market_data_service.source import to_datetime, to_milliseconds
 from mastertrade.quant.bars import Bars
@@ -71,9 +74,7 @@ def understand(
             f"{path}: its name does not say what it holds; add --tf 1m for candles, or --kind "
             f"{', '.join(one.value for one in Kind)}"
         )
-    if known.kind is Kind.INSTRUMENTS:
-        raise BadData(f"{path}: holds {known.kind}, which cannot be imported yet; --kind says what else it is")
-    if known.venue is None:
+    if known.venue is None and known.kind is not Kind.INSTRUMENTS:
         raise BadData(f"{path}: its name does not say from which venue it is; add --venue binance")
     return known
 
@@ -88,6 +89,7 @@ class FileImporter:
         self._store = CandleStore(manager=manager, clock=clock)
         self._kind_store = KindStore(manager=manager, clock=clock)
         self._market = MarketDataPostgresDatabase()
+        self._rules = InstrumentsPostgresDatabase()
         self._database = ImportsPostgresDatabase()
 
     async def run(self, path: Path, understood: Understood, *, progress: Progress | None = None) -> FileReport:
@@ -109,6 +111,8 @@ class FileImporter:
         try:
             if understood.kind in CANDLE_KINDS:
                 await self._candles(path, understood, import_id, report, rejects, findings, progress)
+            elif understood.kind is Kind.INSTRUMENTS:
+                await self._instruments(path, understood, report, rejects, findings, progress)
             else:
                 await self._kinds(path, understood, report, rejects, findings, progress)
         except BadData as error:
@@ -175,6 +179,53 @@ class FileImporter:
             report.rows_read = reading.read
             report.symbol = report.symbol or writer.markets
 
+    async def _instruments(
+        self,
+        path: Path,
+        understood: Understood,
+        report: FileReport,
+        rejects: Rejects,
+        findings: Findings,
+        progress: Progress | None,
+    ) -> None:
+        reading = Reading(findings=findings, damage=Damage())
+        lists = read_instruments(path, reject=rejects.add, reading=reading)
+        venues: dict[str, int] = {}
+        try:
+            while (found := await asyncio.to_thread(_next, lists)) is not None:
+                venue = understood.venue or found.venue
+                if venue is None:
+                    raise BadData(
+                        f"{path}: neither its name nor its rows say from which venue it is; add --venue binance"
+                    )
+                if venue not in venues:
+                    await self._market.add_venues(self._manager, [venue], at=self._clock.now())
+                venues[venue] = venues.get(venue, 0) + len(found.markets)
+                await self._learn(venue, found, report)
+                if progress is not None:
+                    progress(reading.read, reading.read)
+        finally:
+            report.rows_read = reading.read
+            report.duplicates = reading.duplicates
+            report.venue = ", ".join(venues) or report.venue
+            report.symbol = f"{sum(venues.values())} markets"
+
+    async def _learn(self, venue: str, found: MarketList, report: FileReport) -> None:
+        at = self._clock.now()
+        known_at = at if found.time_us is None else min(at, moment(found.time_us))
+        markets = list(found.markets.values())
+        added, changed = await self._rules.learn_instruments(
+            self._manager,
+            venue,
+            [one.instrument for one in markets],
+            assumed=[one.assumed for one in markets],
+            known_at=known_at,
+            at=at,
+        )
+        report.rows_stored += added
+        report.revisions += changed
+        report.unchanged += len(markets) - added - changed
+
     async def _store_part(self, instrument_id: int, part: Part, import_id: UUID, report: FileReport) -> None:
         bars, held = part.bars, part.held
         loaded = await self._store.load(instrument_id, bars) if len(bars) else Loaded()
@@ -211,7 +262,7 @@ class FileImporter:
     async def _begin(self, identity: Identity, report: FileReport) -> UUID:
         at = self._clock.now()
         import_id = new_id(at)
-        assert report.kind is not None and report.venue is not None
+        assert report.kind is not None
         await self._database.begin_import(
             self._manager,
             import_id,
@@ -219,7 +270,7 @@ class FileImporter:
             bytes=identity.bytes,
             sha256=identity.sha256,
             kind=report.kind,
-            venue=report.venue,
+            venue=report.venue or "",
             symbol=report.symbol,
             interval_s=report.interval_s,
             at=at,

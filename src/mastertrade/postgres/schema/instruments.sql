@@ -92,3 +92,89 @@ COMMENT ON FUNCTION record_instrument_version IS
 
 CREATE OR REPLACE TRIGGER instruments_keep_their_versions AFTER INSERT OR UPDATE ON instruments
     FOR EACH ROW EXECUTE FUNCTION record_instrument_version();
+
+-- A list that names no rules brings markets, but never replaces what is known about them ('assumed' in p_sources); nor does
+-- what a list does not tell (p_tell_notional, p_tell_fees), which is filled in for new markets only.
+CREATE OR REPLACE FUNCTION learn_instruments(
+    p_venue text, p_symbols text[], p_bases text[], p_quotes text[], p_kinds text[], p_settles text[],
+    p_contract_sizes numeric[], p_tick_sizes numeric[], p_lot_sizes numeric[], p_min_notionals numeric[],
+    p_maker_fees numeric[], p_taker_fees numeric[], p_statuses text[], p_sources text[], p_tell_notional boolean[],
+    p_tell_fees boolean[], p_known_at timestamptz, p_at timestamptz, OUT added int, OUT changed int
+)
+LANGUAGE plpgsql AS $$
+DECLARE
+    v_new    record;
+    v_id     int;
+    v_held   instrument_versions;
+    v_first  instrument_versions;
+    v_from   timestamptz;
+BEGIN
+    added := 0;
+    changed := 0;
+    FOR v_new IN
+        SELECT * FROM unnest(p_symbols, p_bases, p_quotes, p_kinds, p_settles, p_contract_sizes, p_tick_sizes, p_lot_sizes,
+                             p_min_notionals, p_maker_fees, p_taker_fees, p_statuses, p_sources, p_tell_notional,
+                             p_tell_fees)
+               AS l(symbol, base, quote, kind, settle, contract_size, tick_size, lot_size, min_notional, maker_fee,
+                    taker_fee, status, rules_source, tells_notional, tells_fees)
+         ORDER BY l.symbol
+    LOOP
+        INSERT INTO instruments (venue, symbol, base, quote, kind, settle, contract_size, tick_size, lot_size, min_notional,
+                                 maker_fee, taker_fee, status, rules_source, created_at, updated_at)
+        VALUES (p_venue, v_new.symbol, v_new.base, v_new.quote, v_new.kind, v_new.settle, v_new.contract_size,
+                v_new.tick_size, v_new.lot_size, v_new.min_notional, v_new.maker_fee, v_new.taker_fee, v_new.status,
+                v_new.rules_source, p_at, p_known_at)
+        ON CONFLICT (venue, symbol) DO NOTHING;
+        IF FOUND THEN
+            added := added + 1;
+            CONTINUE;
+        END IF;
+        CONTINUE WHEN v_new.rules_source = 'assumed';
+        SELECT id INTO STRICT v_id FROM instruments WHERE venue = p_venue AND symbol = v_new.symbol FOR UPDATE;
+        SELECT v.* INTO STRICT v_first FROM instrument_versions v WHERE v.instrument_id = v_id ORDER BY v.valid_from LIMIT 1;
+        SELECT v.* INTO v_held FROM instrument_versions v
+         WHERE v.instrument_id = v_id AND v.valid_from <= p_known_at AND (v.valid_to IS NULL OR v.valid_to > p_known_at);
+        IF NOT v_new.tells_notional THEN
+            v_new.min_notional := coalesce(v_held.min_notional, v_first.min_notional);
+        END IF;
+        IF NOT v_new.tells_fees THEN
+            v_new.maker_fee := coalesce(v_held.maker_fee, v_first.maker_fee);
+            v_new.taker_fee := coalesce(v_held.taker_fee, v_first.taker_fee);
+        END IF;
+        CONTINUE WHEN v_held.valid_from IS NOT NULL
+             AND (v_held.contract_size, v_held.tick_size, v_held.lot_size, v_held.min_notional, v_held.maker_fee,
+                  v_held.taker_fee, v_held.status, v_held.rules_source)
+                 = (v_new.contract_size, v_new.tick_size, v_new.lot_size, v_new.min_notional, v_new.maker_fee,
+                    v_new.taker_fee, v_new.status, v_new.rules_source);
+        changed := changed + 1;
+        IF v_held.valid_to IS NULL AND (v_held.valid_from IS NOT NULL OR v_first.valid_to IS NULL) THEN
+            -- The present rules change at the time of the list; or, where only a guess is newer than the list, it gives way.
+            UPDATE instruments
+               SET contract_size = v_new.contract_size, tick_size = v_new.tick_size, lot_size = v_new.lot_size,
+                   min_notional = v_new.min_notional, maker_fee = v_new.maker_fee, taker_fee = v_new.taker_fee,
+                   status = v_new.status, rules_source = v_new.rules_source, updated_at = p_known_at
+             WHERE id = v_id AND (v_held.valid_from IS NOT NULL OR v_first.rules_source = 'assumed');
+            IF FOUND AND v_held.valid_from IS NULL THEN
+                DELETE FROM instrument_versions WHERE instrument_id = v_id AND valid_from = v_first.valid_from;
+                UPDATE instrument_versions SET valid_from = p_known_at WHERE instrument_id = v_id AND valid_to IS NULL;
+            END IF;
+            CONTINUE WHEN FOUND;
+        END IF;
+        -- An older list than the present rules: it holds from its own time to the next version that is known.
+        v_from := greatest(p_known_at, v_held.valid_from + interval '1 microsecond');
+        IF v_held.valid_from IS NULL AND v_first.rules_source = 'assumed' THEN
+            DELETE FROM instrument_versions WHERE instrument_id = v_id AND valid_from = v_first.valid_from;
+        ELSIF v_held.valid_from IS NOT NULL THEN
+            UPDATE instrument_versions SET valid_to = v_from WHERE instrument_id = v_id AND valid_from = v_held.valid_from;
+        END IF;
+        INSERT INTO instrument_versions (instrument_id, valid_from, valid_to, contract_size, tick_size, lot_size,
+                                         min_notional, maker_fee, taker_fee, status, rules_source)
+        VALUES (v_id, v_from,
+                coalesce(v_held.valid_to, CASE v_first.rules_source WHEN 'assumed' THEN v_first.valid_to
+                                                                    ELSE v_first.valid_from END),
+                v_new.contract_size, v_new.tick_size, v_new.lot_size, v_new.min_notional, v_new.maker_fee, v_new.taker_fee,
+                v_new.status, v_new.rules_source);
+    END LOOP;
+END $$;
+COMMENT ON FUNCTION learn_instruments IS
+    'market_data_service: rules as a venue listed them at p_known_at, now or long ago; versions keep the order of their times';
