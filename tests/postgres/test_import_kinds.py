@@ -108,6 +108,7 @@ REAL = {
     "perps/freqtrade_XRP/XRP_USDT_USDT-8h-funding_rate.feather": {"funding": 91},
     "tickers/2022-11-22/zb.json.gz": {"tickers": 310},
     "tickers/2022-11-22/coinspot.json.gz": {"tickers": 12},
+    "tickers/2022-11-22/deribit.json.gz": {"tickers": 639},
     "tickers/kucoin_2018-01-17_all_tickers.json.gz": {"tickers": 179},
 }
 
@@ -121,3 +122,25 @@ async def test_real_files_of_each_kind_are_stored_to_the_last_row(
         assert report.is_clean, (name, report)
         found[name] = report.stored_by_kind
     assert found == REAL
+
+
+async def test_a_shallower_snapshot_of_a_moment_is_the_top_of_a_deeper_one(database: PostgresManager) -> None:
+    store, market = KindStore(manager=database, clock=SystemClock()), await instrument(database)
+    levels = [(100.0 - place, 1.0 + place) for place in range(5)]
+
+    def book(depth: int, first: float = 100.0) -> Book:
+        return Book(
+            START_US, 7, True, [(first, 1.0), *levels[1:depth]], [(200 - price, size) for price, size in levels[:2]]
+        )
+
+    for depth, new, deepest in ((3, 1, 3), (2, 0, 3), (5, 0, 5), (3, 0, 5)):
+        loaded = await store.store_books(market, [book(depth)])
+        assert (loaded.new, loaded.conflicts) == (new, [])
+        stored = await database.fetchval("SELECT cardinality(bid_prices) FROM book_updates")
+        assert stored == deepest
+    other = book(4, first=99.5)
+    assert (await store.store_books(market, [other])).conflicts == [other]
+    change = Book(START_US + 1, 8, False, levels[:2], [])
+    assert (await store.store_books(market, [change])).new == 1
+    longer = Book(START_US + 1, 8, False, levels[:3], [])
+    assert (await store.store_books(market, [longer])).conflicts == [longer], "of changes every level counts"

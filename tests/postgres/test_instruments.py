@@ -9,7 +9,7 @@ import pytest
 
 from mastertrade.domain.market import InstrumentKind, InstrumentStatus, ListedInstrument
 from mastertrade.market_data_service.postgres_database import MarketDataPostgresDatabase
-from mastertrade.market_data_service.postgres_instruments import InstrumentsPostgresDatabase
+from mastertrade.market_data_service.postgres_instruments import InstrumentsPostgresDatabase, LeverageTier
 from mastertrade.market_data_service.rules import listing
 from mastertrade.shared.errors import ConstraintViolated
 from mastertrade.shared.postgres_manager import PostgresManager
@@ -144,3 +144,25 @@ async def test_what_a_list_does_not_tell_stays_as_it_is_known(database: Postgres
     now = (await store.instrument_versions(database, await id_of(database, "BTC/USDT")))[-1]
     assert (now.tick_size, now.min_notional, now.maker_fee) == (Decimal("0.5"), BTC.min_notional, Decimal("-0.0001"))
     assert (await store.instrument_versions(database, await id_of(database, SWAP.symbol)))[0].rules_source == "assumed"
+
+
+def tiers(rate: str) -> list[LeverageTier]:
+    leverage, step, half = Decimal(20), Decimal(5000), Decimal(rate) / 2
+    return [
+        LeverageTier(notional_from=Decimal(0), notional_to=step, maintenance_rate=half, max_leverage=leverage),
+        LeverageTier(notional_from=step, notional_to=None, maintenance_rate=Decimal(rate), max_leverage=leverage / 2),
+    ]
+
+
+async def test_leverage_tiers_are_those_of_their_time(database: PostgresManager) -> None:
+    """learn_leverage_tiers"""
+    store = InstrumentsPostgresDatabase()
+    await sync(database, [SWAP], MONDAY)
+    swap = await id_of(database, SWAP.symbol)
+    known = [
+        await store.learn_leverage_tiers(database, swap, tiers(rate), known_at=MONDAY + day * DAY)
+        for rate, day in (("0.02", 2), ("0.02", 2), ("0.02", 3), ("0.04", 4), ("0.01", 1))
+    ]
+    assert known == [True, False, False, True, True]
+    for day, rate in ((0, "0.01"), (1, "0.01"), (2, "0.02"), (3, "0.02"), (9, "0.04")):
+        assert await store.leverage_tiers(database, swap, as_of=MONDAY + day * DAY) == tiers(rate)

@@ -1,5 +1,6 @@
 """Markets as exchanges list them, in whatever words, become the rules we keep."""
 
+import json
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from mastertrade.market_data_service.importing.findings import Findings
 from mastertrade.market_data_service.importing.instrument_files import read_instruments
 from mastertrade.market_data_service.importing.instrument_rows import NotTraded, read_instrument
 from mastertrade.market_data_service.importing.opening import Damage
+from mastertrade.market_data_service.importing.tier_files import read_tiers
 
 BINANCE = {
     "symbol": "ETHBTC", "status": "BREAK", "baseAsset": "ETH", "quoteAsset": "BTC",
@@ -110,3 +112,32 @@ def test_real_lists_are_read_to_the_last_market(real_data: Path) -> None:
         assert all(one.time_us is not None for one in lists)
         found[name] = (reading.read, sum(len(one.markets) for one in lists))
     assert found == COUNTS
+
+
+def test_leverage_tiers_that_do_not_follow_each_other_are_rejected_and_the_others_read(tmp_path: Path) -> None:
+    def tier(start: float, end: float | None, rate: float) -> dict[str, Any]:
+        return {"minNotional": start, "maxNotional": end, "maintenanceMarginRate": rate, "maxLeverage": 50.0}
+
+    markets = {
+        "BTC/USDT:USDT": [tier(5000.0, None, 0.02), tier(0.0, 5000.0, 0.01)],
+        "ETH/USDT:USDT": [tier(0.0, 4000.0, 0.01), tier(5000.0, None, 0.02)],
+        "XRP/USDT": [tier(0.0, None, 0.01)],
+        "SOL/USDT:USDT": [tier(0.0, None, float("nan"))],
+        "ADA/USDT:USDT": 7,
+    }
+    path = tmp_path / "binance_leverage_tiers.json"
+    path.write_text(json.dumps(markets))
+    rejects: list[int] = []
+    reading = Reading(findings=Findings(), damage=Damage())
+    found = dict(read_tiers(path, reject=lambda row, *_: rejects.append(row), reading=reading))
+    assert list(found) == ["BTC/USDT:USDT"]
+    assert [str(one.maintenance_rate) for one in found["BTC/USDT:USDT"]] == ["0.01", "0.02"]
+    assert rejects == [2, 3, 4, 5]
+
+
+def test_the_real_leverage_tiers_are_read_to_the_last_market(real_data: Path) -> None:
+    reading = Reading(findings=Findings(), damage=Damage())
+    path = real_data / "metadata/binance_usdm_leverage_tiers.json.gz"
+    found = list(read_tiers(path, reject=lambda *one: pytest.fail(str(one)), reading=reading))
+    assert reading.read == 349
+    assert len(found) == 349 - sum(one.count for one in reading.findings.all()) == 345

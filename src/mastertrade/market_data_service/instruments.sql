@@ -33,6 +33,20 @@ SELECT added, changed
                          :min_notionals, :maker_fees, :taker_fees, :statuses, :sources, :tell_notional, :tell_fees,
                          :known_at, :at);
 
+-- name: learn_leverage_tiers
+-- Why: what a swap of some size must keep as margin, from the time it was listed on.
+-- idempotent: the same tiers again change nothing.
+SELECT learn_leverage_tiers(:instrument_id, :notional_from, :notional_to, :maintenance_rate, :max_leverage, :known_at);
+
+-- name: leverage_tiers
+-- Why: the margin of a position is that of its time; before the first known tiers those are the best guess.
+SELECT t.notional_from, t.notional_to, t.maintenance_rate, t.max_leverage
+  FROM leverage_tiers t
+ WHERE t.instrument_id = :instrument_id
+   AND t.valid_from = (SELECT v.valid_from FROM leverage_tiers v WHERE v.instrument_id = :instrument_id
+                        ORDER BY v.valid_from <= :as_of DESC, abs(extract(epoch FROM v.valid_from - :as_of)) LIMIT 1)
+ ORDER BY t.notional_from LIMIT 1000;
+
 -- name: delist_missing_instruments
 -- Why: what a venue no longer lists can no longer be traded; only rows that came from the venue are judged by its list.
 UPDATE instruments SET status = 'delisted', updated_at = :at

@@ -109,8 +109,13 @@ class Ticker:
     def fault(self, now_us: int) -> str | None:
         if not self.symbol:
             return NO_SYMBOL
-        numbers = [self.bid, self.bid_amount, self.ask, self.ask_amount, self.last, self.volume]
-        if any(value is not None and not _is_number(value, least=0) for value in numbers):
+        # Indices and spreads, which are named in other ways than markets are, may well stand below zero.
+        least = 0 if "/" in self.symbol else -LARGEST
+        prices = [self.bid, self.ask, self.last]
+        if any(value is not None and not _is_number(value, least=least) for value in prices) or any(
+            value is not None and not _is_number(value, least=0)
+            for value in (self.bid_amount, self.ask_amount, self.volume)
+        ):
             return NEGATIVE
         return _time_fault(self.time_us, now_us)
 

@@ -30,6 +30,17 @@ class InstrumentVersion:
     rules_source: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeverageTier:
+    """Between two notionals of a position: the margin it must keep, as a fraction, and its highest leverage.
+    ``notional_to`` is None where there is no limit."""
+
+    notional_from: Decimal
+    notional_to: Decimal | None
+    maintenance_rate: Decimal
+    max_leverage: Decimal
+
+
 class InstrumentsPostgresDatabase:
     """Stateless: every method takes the database or transaction it works in."""
 
@@ -91,6 +102,22 @@ class InstrumentsPostgresDatabase:
             at=at,
         )
         return sorted(row["symbol"] for row in rows)
+
+    async def learn_leverage_tiers(
+        self, db: Database, instrument_id: int, tiers: Sequence[LeverageTier], *, known_at: datetime
+    ) -> bool:
+        """False when they are known to be so already."""
+        fields = ("notional_from", "notional_to", "maintenance_rate", "max_leverage")
+        columns: dict[str, Any] = {name: [getattr(one, name) for one in tiers] for name in fields}
+        changed: bool = await QUERIES.fetchval(
+            db, "learn_leverage_tiers", instrument_id=instrument_id, **columns, known_at=known_at
+        )
+        return changed
+
+    async def leverage_tiers(self, db: Database, instrument_id: int, *, as_of: datetime) -> list[LeverageTier]:
+        """The tiers of that time, or the first known ones for a time before them; none when none are known."""
+        rows = await QUERIES.fetch(db, "leverage_tiers", instrument_id=instrument_id, as_of=as_of)
+        return [LeverageTier(**row) for row in rows]
 
     async def instrument_at(self, db: Database, instrument_id: int, *, as_of: datetime) -> Instrument | None:
         """The instrument with the rules of that time, or with the first known ones for a time before them."""

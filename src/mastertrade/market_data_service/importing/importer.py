@@ -10,14 +10,22 @@ from uuid import UUID
 from mastertrade.domain.market import parse_symbol
 from mastertrade.market_data_service.candle_store import CandleStore, Loaded
 from mastertrade.market_data_service.importing.candle_files import Part, Reading, read_candles
-from mastertrade.market_data_service.importing.findings import Findings
+from mastertrade.market_data_service.importing.findings import Findings, Severity
 from mastertrade.market_data_service.importing.instrument_files import MarketList, read_instruments
 from mastertrade.market_data_service.importing.kind_files import read_kind
 from mastertrade.market_data_service.importing.kind_writer import KindWriter
-from mastertrade.market_data_service.importing.naming import CANDLE_KINDS, SUFFIXES, Kind, Understood, read_name
+from mastertrade.market_data_service.importing.naming import (
+    CANDLE_KINDS,
+    SUFFIXES,
+    Kind,
+    Understood,
+    date_in_names,
+    read_name,
+)
 from mastertrade.market_data_service.importing.opening import Damage, Identity, identify
 from mastertrade.market_data_service.importing.rejects import Rejects
 from mastertrade.market_data_service.importing.report import FileReport
+from mastertrade.market_data_service.importing.tier_files import read_tiers
 from mastertrade.market_data_service.kind_rows import moment
 from mastertrade.market_data_service.kind_store import KindStore
 from mastertrade.market_data_service.postgres_candles import VALUES
@@ -59,6 +67,15 @@ def find_files(paths: Sequence[Path]) -> list[Path]:
 def venue_of_kind(venue: str, kind: Kind) -> str:
     """Mark and index prices are series of their own, at a venue of their own: ``binance.mark``."""
     return f"{venue}.{kind.value}" if kind in (Kind.MARK, Kind.INDEX) else venue
+
+
+def recorded_at(path: Path) -> datetime | None:
+    """What the name of the file or of its folder says about when it was recorded."""
+    named = date_in_names(path)
+    try:
+        return datetime.fromisoformat(f"{named}+00:00") if named else None
+    except ValueError:
+        return None
 
 
 def understand(
@@ -108,9 +125,14 @@ class FileImporter:
         import_id = await self._begin(identity, report)
         rejects = Rejects(self._home, f"{path.name}.{identity.sha256[:8]}")
         findings = Findings()
+        named = read_name(path).venue
+        if named is not None and understood.venue not in (None, named):
+            findings.add("venue", Severity.WARNING, f"the name says {named}, it was imported as {understood.venue}")
         try:
             if understood.kind in CANDLE_KINDS:
                 await self._candles(path, understood, import_id, report, rejects, findings, progress)
+            elif understood.kind is Kind.TIERS:
+                await self._tiers(path, understood, report, rejects, findings)
             elif understood.kind is Kind.INSTRUMENTS:
                 await self._instruments(path, understood, report, rejects, findings, progress)
             else:
@@ -225,6 +247,24 @@ class FileImporter:
         report.rows_stored += added
         report.revisions += changed
         report.unchanged += len(markets) - added - changed
+
+    async def _tiers(
+        self, path: Path, understood: Understood, report: FileReport, rejects: Rejects, findings: Findings
+    ) -> None:
+        assert understood.venue is not None
+        reading = Reading(findings=findings, damage=Damage())
+        known_at = recorded_at(path) or self._clock.now()
+        markets = read_tiers(path, reject=rejects.add, reading=reading)
+        try:
+            while (found := await asyncio.to_thread(_next, markets)) is not None:
+                symbol, tiers = found
+                instrument_id = await self._instrument(understood.venue, symbol)
+                is_new = await self._rules.learn_leverage_tiers(self._manager, instrument_id, tiers, known_at=known_at)
+                report.rows_stored += is_new
+                report.unchanged += not is_new
+        finally:
+            report.rows_read = reading.read
+            report.symbol = f"{report.rows_stored + report.unchanged} markets"
 
     async def _store_part(self, instrument_id: int, part: Part, import_id: UUID, report: FileReport) -> None:
         bars, held = part.bars, part.held

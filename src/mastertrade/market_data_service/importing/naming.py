@@ -18,6 +18,7 @@ class Kind(StrEnum):
     BOOK = "book"
     TICKERS = "tickers"
     INSTRUMENTS = "instruments"
+    TIERS = "tiers"
 
 
 CANDLE_KINDS = frozenset({Kind.CANDLES, Kind.MARK, Kind.INDEX})
@@ -46,6 +47,7 @@ VENUES = frozenset((
 _SPELLINGS = {"crypto_com": "cryptocom", "crypto.com": "cryptocom"}
 
 _WORDS = {
+    Kind.TIERS: ("leverage_tiers", "tiers"),
     Kind.FUNDING: ("fundingrate", "funding_rate", "funding"),
     Kind.MARK: ("markpriceklines", "mark_price", "markprice", "mark"),
     Kind.INDEX: ("indexpriceklines", "index_price", "indexprice", "index"),

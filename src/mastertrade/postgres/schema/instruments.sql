@@ -178,3 +178,46 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION learn_instruments IS
     'market_data_service: rules as a venue listed them at p_known_at, now or long ago; versions keep the order of their times';
+
+CREATE TABLE IF NOT EXISTS leverage_tiers (
+    instrument_id     int NOT NULL REFERENCES instruments (id) ON DELETE RESTRICT,
+    valid_from        timestamptz NOT NULL,
+    notional_from     quantity NOT NULL,
+    notional_to       quantity,
+    maintenance_rate  amount NOT NULL,
+    max_leverage      amount NOT NULL,
+    PRIMARY KEY (instrument_id, valid_from, notional_from),
+    CONSTRAINT leverage_tiers_end_after_they_begin CHECK (notional_to > notional_from),
+    CONSTRAINT leverage_tiers_rates_are_fractions CHECK (maintenance_rate >= 0 AND maintenance_rate < 1),
+    CONSTRAINT leverage_tiers_leverage_is_positive CHECK (max_leverage > 0)
+);
+COMMENT ON TABLE leverage_tiers IS
+    'market_data_service: the margin a swap of some notional must keep and its highest leverage, by the time it was listed';
+
+-- Tiers are equal to what is known when they are those of the newest list before them.
+CREATE OR REPLACE FUNCTION learn_leverage_tiers(
+    p_instrument_id int, p_from numeric[], p_to numeric[], p_rates numeric[], p_leverages numeric[], p_known_at timestamptz
+) RETURNS boolean
+LANGUAGE plpgsql AS $$
+DECLARE
+    v_held  timestamptz;
+BEGIN
+    PERFORM FROM instruments i WHERE i.id = p_instrument_id FOR UPDATE;
+    SELECT max(t.valid_from) INTO v_held FROM leverage_tiers t
+     WHERE t.instrument_id = p_instrument_id AND t.valid_from <= p_known_at;
+    IF NOT EXISTS (
+        SELECT FROM (SELECT t.notional_from, t.notional_to, t.maintenance_rate, t.max_leverage FROM leverage_tiers t
+                      WHERE t.instrument_id = p_instrument_id AND t.valid_from = v_held) held
+          FULL JOIN unnest(p_from, p_to, p_rates, p_leverages) AS n(notional_from, notional_to, maintenance_rate, max_leverage)
+            ON (held.notional_from, held.maintenance_rate, held.max_leverage, coalesce(held.notional_to, -1))
+             = (n.notional_from, n.maintenance_rate, n.max_leverage, coalesce(n.notional_to, -1))
+         WHERE held.notional_from IS NULL OR n.notional_from IS NULL) THEN
+        RETURN false;
+    END IF;
+    DELETE FROM leverage_tiers t WHERE t.instrument_id = p_instrument_id AND t.valid_from = p_known_at;
+    INSERT INTO leverage_tiers (instrument_id, valid_from, notional_from, notional_to, maintenance_rate, max_leverage)
+    SELECT p_instrument_id, p_known_at, n.a, n.b, n.c, n.d FROM unnest(p_from, p_to, p_rates, p_leverages) AS n(a, b, c, d);
+    RETURN true;
+END $$;
+COMMENT ON FUNCTION learn_leverage_tiers IS
+    'market_data_service: tiers of a swap as they were listed at p_known_at; false when they are known to be so';

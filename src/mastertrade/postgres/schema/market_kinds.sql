@@ -123,9 +123,8 @@ CREATE TABLE IF NOT EXISTS market_tickers (
     last          float8,
     volume        float8,
     PRIMARY KEY (venue, symbol, time, sequence),
-    CONSTRAINT market_tickers_are_finite_and_not_negative CHECK (
-        coalesce(bid, 0) >= 0 AND coalesce(bid, 0) < 'Infinity' AND coalesce(ask, 0) >= 0 AND coalesce(ask, 0) < 'Infinity'
-        AND coalesce(last, 0) >= 0 AND coalesce(last, 0) < 'Infinity')
+    CONSTRAINT market_tickers_are_finite CHECK (
+        abs(coalesce(bid, 0)) < 'Infinity' AND abs(coalesce(ask, 0)) < 'Infinity' AND abs(coalesce(last, 0)) < 'Infinity')
 ) PARTITION BY RANGE (time);
 COMMENT ON TABLE market_tickers IS
     'market_data_service: best bid and ask, last price and day''s volume at a time; symbols as the venue''s list names them';
@@ -262,12 +261,26 @@ BEGIN
                p_ask_amounts[c.ask_end - c.asks + 1 : c.ask_end] AS ask_amounts
           FROM counted c
     ), there AS (
-        SELECT o.place, (b.bid_prices, b.bid_amounts, b.ask_prices, b.ask_amounts)
-               IS DISTINCT FROM (o.bid_prices, o.bid_amounts, o.ask_prices, o.ask_amounts) AS is_other
+        -- Snapshots of one moment may be of different depth: they agree when the shallower one is the top of the other.
+        SELECT o.place, o.is_snapshot AND (cardinality(o.bid_prices) > d.bids OR cardinality(o.ask_prices) > d.asks) AS is_deeper,
+               (b.bid_prices[:d.bids], b.bid_amounts[:d.bids], b.ask_prices[:d.asks], b.ask_amounts[:d.asks])
+               IS DISTINCT FROM
+               (o.bid_prices[:d.bids], o.bid_amounts[:d.bids], o.ask_prices[:d.asks], o.ask_amounts[:d.asks]) AS is_other
           FROM offered o JOIN book_updates b
             ON b.instrument_id = p_instrument_id AND b.time = o.time AND b.sequence = o.sequence
            AND b.is_snapshot = o.is_snapshot
+         CROSS JOIN LATERAL (SELECT
+               CASE WHEN o.is_snapshot THEN least(cardinality(o.bid_prices), cardinality(b.bid_prices))
+                    ELSE greatest(cardinality(o.bid_prices), cardinality(b.bid_prices)) END AS bids,
+               CASE WHEN o.is_snapshot THEN least(cardinality(o.ask_prices), cardinality(b.ask_prices))
+                    ELSE greatest(cardinality(o.ask_prices), cardinality(b.ask_prices)) END AS asks) d
          WHERE b.time BETWEEN v_from AND v_to
+    ), deepened AS (
+        UPDATE book_updates b
+           SET bid_prices = o.bid_prices, bid_amounts = o.bid_amounts, ask_prices = o.ask_prices, ask_amounts = o.ask_amounts
+          FROM there h JOIN offered o ON o.place = h.place
+         WHERE h.is_deeper AND NOT h.is_other AND b.instrument_id = p_instrument_id AND b.time BETWEEN v_from AND v_to
+           AND b.time = o.time AND b.sequence = o.sequence AND b.is_snapshot
     ), written AS (
         INSERT INTO book_updates (instrument_id, time, sequence, is_snapshot, first_sequence, bid_prices, bid_amounts,
                                   ask_prices, ask_amounts)
