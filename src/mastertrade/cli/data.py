@@ -4,6 +4,7 @@ import typer
 
 from mastertrade.cli.data_catalogue import list_gaps, list_series
 from mastertrade.cli.data_import import import_files
+from mastertrade.cli.data_quality import quality, quarantine
 from mastertrade.cli.data_rollup import rollup
 from mastertrade.cli.data_snapshot import snapshot
 
@@ -12,4 +13,6 @@ data.command("import")(import_files)
 data.command("list")(list_series)
 data.command("gaps")(list_gaps)
 data.command("rollup")(rollup)
+data.command("quality")(quality)
+data.add_typer(quarantine, name="quarantine")
 data.add_typer(snapshot, name="snapshot")

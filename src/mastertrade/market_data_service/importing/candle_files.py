@@ -112,6 +112,7 @@ def _read_table(
         last = jumps.end()
         if len(last):
             yield Part(symbol=symbol, interval_s=rows.interval_s, bars=last, held=last[:0], rows=0)
+        rows.note_holes()
         _note_times(rows, time_column, reading.findings)
 
 

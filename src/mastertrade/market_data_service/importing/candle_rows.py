@@ -10,6 +10,7 @@ from mastertrade.market_data_service.importing.cells import EXACT_DIGITS, Times,
 from mastertrade.market_data_service.importing.columns import Layout
 from mastertrade.market_data_service.importing.findings import Findings, Severity
 from mastertrade.market_data_service.importing.tables import Chunk, Reject
+from mastertrade.market_data_service.source import to_datetime
 from mastertrade.market_data_service.validation import COLUMNS, RawRows, broken_rules
 from mastertrade.quant.bars import Bars, FloatArray, TimeArray
 
@@ -118,6 +119,8 @@ class CandleRows:
             self._note_disorder(1, raw.row(int(places[0])))
         self._seen.add(times)
         columns = {name: raw.columns[name][places] for name in COLUMNS}
+        if self._has_volume:
+            self._note_volume(times, columns)
         return Bars(interval_s=self._interval_s, time=times, **columns)
 
     def _drop_repeated(self, raw: RawRows, chunk: Chunk, places: NDArray[np.intp], is_first: NDArray[np.bool_]) -> None:
@@ -131,6 +134,25 @@ class CandleRows:
                 )
             else:
                 self._reject(raw.row(index), CONFLICT, self._row_text(chunk, index))
+
+    def _note_volume(self, times: TimeArray, columns: Mapping[str, FloatArray]) -> None:
+        empty = columns["volume"] == 0
+        moved = empty & (columns["high"] > columns["low"])
+        for mask, severity, detail in (
+            (moved, Severity.WARNING, "the price moved while nothing was traded"),
+            (empty & ~moved, Severity.INFO, "nothing was traded"),
+        ):
+            if mask.any():
+                name = "zero volume" if severity is Severity.WARNING else "no volume"
+                first = f"{to_datetime(int(times[int(np.argmax(mask))])):%Y-%m-%d %H:%M}"
+                self._findings.add(name, severity, detail, count=int(mask.sum()), first=first)
+
+    def note_holes(self) -> None:
+        """Once all rows are read: what is missing between the first and the last of them."""
+        first, missing = self._seen.holes()
+        if missing:
+            at = f"{to_datetime(first):%Y-%m-%d %H:%M}"
+            self._findings.add("gap", Severity.WARNING, "candles are missing", count=missing, first=at)
 
     def _note_disorder(self, count: int, row: int) -> None:
         self._findings.add(
@@ -162,6 +184,17 @@ class _Seen:
         self._starts.append(times[np.concatenate(([0], breaks))])
         self._ends.append(times[np.concatenate((breaks - 1, [len(times) - 1]))])
         self._latest = max(int(times[-1]), self._latest if self._latest is not None else int(times[-1]))
+
+    def holes(self) -> tuple[int, int]:
+        """Where the first hole begins, and how many rows are missing in all of them."""
+        if not self._starts:
+            return 0, 0
+        starts, ends = np.concatenate(self._starts), np.concatenate(self._ends)
+        order = np.argsort(starts)
+        holes = (starts[order][1:] - ends[order][:-1]) // self._step_ms - 1
+        if not len(holes) or not (holes > 0).any():
+            return 0, 0
+        return int(ends[order][int(np.argmax(holes > 0))]) + self._step_ms, int(holes[holes > 0].sum())
 
     def contains(self, times: TimeArray) -> NDArray[np.bool_]:
         if self._latest is None or len(times) == 0 or int(times[0]) > self._latest:
