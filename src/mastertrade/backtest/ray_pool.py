@@ -12,6 +12,9 @@ from mastertrade.backtest.trials import Evaluate, Outcome, Trial
 from mastertrade.backtest.workers import GRACE_S, Limits, reason_of
 from mastertrade.shared.errors import ConfigurationError, DependencyDown
 
+START_S: Final = 60.0
+"""How long a worker may take to begin: the cluster starts one for each that was lost, and a machine may be busy.
+The trial's own clock runs on the worker, so this is only for workers that never answer."""
 NEXT_STEP: Final = "install the extra of that name: pip install 'mastertrade[ray]'"
 
 
@@ -69,7 +72,10 @@ class RayPool:
         while self._waiting and len(self._running) < self.count:
             trials = self._waiting.popleft()
             reference = self._try.remote(self._evaluate, trials, self.limits)
-            self._running[reference] = (trials, time.monotonic() + self.limits.seconds * len(trials) + GRACE_S)
+            self._running[reference] = (
+                trials,
+                time.monotonic() + START_S + self.limits.seconds * len(trials) + GRACE_S,
+            )
 
     def _read(self, reference: Any) -> list[tuple[Trial, Outcome]]:
         trials, _ = self._running.pop(reference)
