@@ -3,6 +3,7 @@
 import typer
 
 from mastertrade.cli.data_catalogue import list_gaps, list_series
+from mastertrade.cli.data_download import download
 from mastertrade.cli.data_import import import_files
 from mastertrade.cli.data_quality import quality, quarantine
 from mastertrade.cli.data_rollup import rollup
@@ -16,3 +17,4 @@ data.command("rollup")(rollup)
 data.command("quality")(quality)
 data.add_typer(quarantine, name="quarantine")
 data.add_typer(snapshot, name="snapshot")
+data.command("download")(download)

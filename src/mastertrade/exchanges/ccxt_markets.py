@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from mastertrade.exchanges.candle_paging import Asked, prove
+from mastertrade.exchanges.candle_paging import NEVER_CUT, Asked, prove
 from mastertrade.exchanges.ccxt_instruments import venue_market
 from mastertrade.exchanges.ccxt_library import Gate, nearest, open_client
 from mastertrade.exchanges.market_feed import (
@@ -51,7 +51,7 @@ class CcxtFeed:
         self._name = venue
         self._markets: Mapping[str, VenueMarket] | None = None
         self._loading = asyncio.Lock()
-        self._longest: dict[tuple[FeedKind, str], int] = {}
+        self._longest: dict[tuple[FeedKind, bool], int] = {}
         self._clock: tuple[float, timedelta] | None = None
 
     @property
@@ -85,7 +85,7 @@ class CcxtFeed:
         self._require(kind)
         timeframe = self._timeframe(interval_s)
         await self._require_market(symbol)
-        limit, step_ms = self._limit(kind), interval_s * 1000
+        limit, step_ms = self._limit(kind, symbol), interval_s * 1000
         since_ms, wanted_ms = _milliseconds(since), _milliseconds(until)
         # One bar less than the limit, and a millisecond earlier: some venues take the beginning as excluded.
         until_ms = min(wanted_ms, since_ms + max(1, limit - 1) * step_ms)
@@ -100,9 +100,7 @@ class CcxtFeed:
             given = await self._client.fetch_ohlcv(symbol, timeframe, since_ms - 1, limit, params)
             rows = _candle_rows(given)
         times = sorted(rows)
-        longest = max(self._longest.get((kind, timeframe), 0), len(times))
-        proven = prove(asked, times, longest=longest)
-        self._longest[kind, timeframe] = longest
+        proven = prove(asked, times, longest=self._longest_with(kind, symbol, len(times)))
         until_ms = min(proven.until_ms, wanted_ms)
         return CandlePage(
             rows=tuple(rows[time] for time in times if proven.since_ms <= time < until_ms),
@@ -114,31 +112,27 @@ class CcxtFeed:
     async def trades(self, symbol: str, *, since: datetime, after_id: str | None = None) -> TradePage:
         self._require(FeedKind.TRADES)
         await self._require_market(symbol)
-        since_ms, limit = _milliseconds(since), self._limit(FeedKind.TRADES)
+        since_ms, limit = _milliseconds(since), self._limit(FeedKind.TRADES, symbol)
         async with self._gate.asking(f"{symbol} trades from {since:%Y-%m-%d %H:%M:%S}"):
             given = await self._client.fetch_trades(symbol, since_ms, limit)
             rows = [_trade_row(one) for one in given]
         rows.sort(key=lambda row: row.time_ms)
         if after_id is not None and any(row.id == after_id for row in rows):
             rows = rows[next(place for place, row in enumerate(rows) if row.id == after_id) + 1 :]
-        longest = max(self._longest.get((FeedKind.TRADES, ""), 0), len(given))
-        self._longest[FeedKind.TRADES, ""] = longest
         now_ms = _milliseconds(await self.now())
-        is_cut = len(given) >= max(longest, 50)
+        is_cut = len(given) >= max(self._longest_with(FeedKind.TRADES, symbol, len(given)), NEVER_CUT)
         until_ms = rows[-1].time_ms if rows and is_cut else now_ms
         return TradePage(rows=tuple(rows), until_ms=until_ms, is_last=not is_cut)
 
     async def funding(self, symbol: str, *, since: datetime) -> FundingPage:
         self._require(FeedKind.FUNDING)
         await self._require_market(symbol)
-        limit = self._limit(FeedKind.FUNDING)
+        limit = self._limit(FeedKind.FUNDING, symbol)
         async with self._gate.asking(f"{symbol} funding from {since:%Y-%m-%d %H:%M}"):
             given = await self._client.fetch_funding_rate_history(symbol, _milliseconds(since), limit)
             found = {int(one["timestamp"]): FundingRow(int(one["timestamp"]), str(one["fundingRate"])) for one in given}
         rows = tuple(found[time] for time in sorted(found))
-        longest = max(self._longest.get((FeedKind.FUNDING, ""), 0), len(given))
-        self._longest[FeedKind.FUNDING, ""] = longest
-        is_cut = len(given) >= max(longest, 50)
+        is_cut = len(given) >= max(self._longest_with(FeedKind.FUNDING, symbol, len(given)), NEVER_CUT)
         until_ms = rows[-1].time_ms + 1 if rows and is_cut else _milliseconds(await self.now())
         return FundingPage(rows=rows, until_ms=until_ms, is_last=not is_cut)
 
@@ -194,15 +188,21 @@ class CcxtFeed:
             hint = nearest(symbol, list(markets))
             raise UnknownSymbol(f"{self._name} lists no {symbol} among its {len(markets):,} markets{hint}")
 
-    def _limit(self, kind: FeedKind) -> int:
-        """What ccxt knows of the venue's greatest page; the same for its spot markets and swaps, to be safe."""
+    def _limit(self, kind: FeedKind, symbol: str) -> int:
+        """What ccxt knows of the venue's greatest page of this kind of market."""
         features: Mapping[str, Any] = self._client.features or {}
         swap = features.get("swap") or {}
-        named = ((part or {}).get(ABILITIES[kind].replace("Mark", "")) or {} for part in
-                 (features.get("spot"), swap.get("linear"), swap.get("inverse")))  # fmt: skip
-        limits = [int(one["mark" if kind is FeedKind.MARK and one.get("mark") else "limit"]) for one in named
-                  if one.get("limit")]  # fmt: skip
-        return max(min(limits, default=LIMIT), 2)
+        parts = (swap.get("linear"), swap.get("inverse")) if ":" in symbol else (features.get("spot"),)
+        method = ABILITIES[kind].replace("Mark", "")
+        named = [(part or {}).get(method) or {} for part in parts]
+        limits = [one.get("mark") if kind is FeedKind.MARK and one.get("mark") else one.get("limit") for one in named]
+        return max(min((int(limit) for limit in limits if limit), default=LIMIT), 2)
+
+    def _longest_with(self, kind: FeedKind, symbol: str, rows: int) -> int:
+        """The most rows the venue ever gave at once, this answer included."""
+        key = kind, ":" in symbol
+        self._longest[key] = max(self._longest.get(key, 0), rows)
+        return self._longest[key]
 
 
 def _candle_rows(given: Sequence[Sequence[Any]]) -> dict[int, CandleRow]:

@@ -2,7 +2,9 @@
 -- Why: the venue's own list replaces what was assumed; a trigger keeps what was valid before, and rows that are equal
 -- already are not written.
 -- idempotent: the same list again changes nothing.
-WITH listed AS (
+WITH known AS (
+    INSERT INTO venues (id, created_at) VALUES (:venue, :at) ON CONFLICT (id) DO NOTHING
+), listed AS (
     SELECT * FROM unnest(:symbols::text[], :bases::text[], :quotes::text[], :kinds::text[], :settles::text[],
                          :contract_sizes::numeric[], :tick_sizes::numeric[], :lot_sizes::numeric[], :min_notionals::numeric[],
                          :maker_fees::numeric[], :taker_fees::numeric[], :statuses::text[])
