@@ -12,7 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mastertrade.quant.bars import Bars, FloatArray
+from mastertrade.quant.columns import columns_of
 from mastertrade.quant.indicators import rsi, sma
+from mastertrade.quant.masks import packed
 from mastertrade.shared.errors import UsageError
 from mastertrade.strategies import TEMPLATES, Built, Parameters, Range, build, find_look_ahead, ranges
 from mastertrade.strategies.rule import EXAMPLE
@@ -114,6 +116,18 @@ def test_targets_are_zero_or_one_and_zero_during_warm_up(name: str, data: st.Dat
     assert len(targets) == count
     assert set(targets.tolist()) <= {0.0, 1.0}
     assert not targets[: built.warm_up].any()
+
+
+@every_template
+@settings(max_examples=25, deadline=None)
+@given(data=st.data(), seed=st.integers(0, 2**32 - 1), count=st.integers(0, 150))
+def test_a_mask_says_what_the_targets_say(name: str, data: st.DataObject, seed: int, count: int) -> None:
+    built = drawn(name, data)
+    columns = columns_of(random_walk(count, seed, deviation=0.02))
+    give = getattr(built.template, "mask", None)
+    words = None if give is None else give(columns, built.params)
+    if words is not None:
+        assert words.tolist() == packed(built.positions(columns) == 1.0).tolist()
 
 
 @every_template

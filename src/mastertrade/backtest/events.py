@@ -17,6 +17,7 @@ from mastertrade.backtest.options import Exits, SizingMethod, Terms
 from mastertrade.backtest.result import TRADE_DTYPE, Counts, Simulated, Trades
 from mastertrade.quant import metrics
 from mastertrade.quant.bars import FloatArray, TimeArray
+from mastertrade.quant.columns import Columns
 from mastertrade.quant.masks import BITS, Words, packed
 
 CountArray = NDArray[np.int64]
@@ -26,7 +27,7 @@ NO_TRADES = np.zeros(0, TRADE_DTYPE)
 NOTHING: FloatArray = np.empty(0)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class EventMarket:
     """A market with what every strategy needs of it, computed once: the extremes of each 64 bars, and the last bar of
     each UTC day, a day without bars repeating the one before. Its targets are not looked at."""
@@ -85,7 +86,13 @@ def mask_of(targets: FloatArray) -> Words | None:
     return packed(held) if np.array_equal(held, targets) else None
 
 
-def prepare_events(market: Market) -> EventMarket:
+def prepare_events(market: Market, columns: Columns | None = None) -> EventMarket:
+    """``columns`` of the same bars remember what is found of them, for the next market."""
+    found = _landmarks(market) if columns is None else columns.once(("events",), lambda: _landmarks(market))
+    return EventMarket(market, *found)
+
+
+def _landmarks(market: Market) -> tuple[NDArray[Any], ...]:
     from mastertrade.backtest.bits import extremes
 
     blocks = -(-len(market) // BITS)
@@ -95,10 +102,7 @@ def prepare_events(market: Market) -> EventMarket:
     extremes(np.ascontiguousarray(market.close), close_least, close_most)
     ends = np.arange(market.time[0] // metrics.DAY_MS, market.time[-1] // metrics.DAY_MS + 1) + 1
     day_end = np.searchsorted(market.time, ends * metrics.DAY_MS, side="left") - 1
-    return EventMarket(
-        market=market, low_least=low, high_most=high, close_least=close_least, close_most=close_most,
-        day_end=day_end.astype(np.int64),
-    )  # fmt: skip
+    return low, high, close_least, close_most, day_end.astype(np.int64)
 
 
 def simulate_many(market: EventMarket, masks: Sequence[Words] | NDArray[np.uint64], terms: Terms) -> Summaries:

@@ -74,15 +74,15 @@ class Market:
 def prepare(
     symbol: str,
     bars: Bars,
-    targets: FloatArray,
+    targets: FloatArray | None,
     terms: Terms,
     *,
     rules: Rules | Sequence[RulesVersion] | None = None,
     funding: Funding | None = None,
     detail: Bars | None = None,
 ) -> Market:
+    """Without ``targets`` it is the market of every strategy that trades on these terms."""
     columns = columns_of(bars)
-    targets = _checked(targets, len(bars), symbol, shorts=terms.shorts)
     long_unit, short_unit, atr = _units(columns, terms)
     versions = _versions(rules)
     return Market(
@@ -94,7 +94,7 @@ def prepare(
         low=bars.low,
         close=bars.close,
         volume=bars.volume,
-        targets=targets,
+        targets=NOTHING if targets is None else checked(targets, len(bars), symbol, shorts=terms.shorts),
         long_unit=long_unit,
         short_unit=short_unit,
         atr=atr,
@@ -108,7 +108,7 @@ def prepare(
     )
 
 
-def _checked(targets: FloatArray, count: int, symbol: str, *, shorts: bool) -> FloatArray:
+def checked(targets: FloatArray, count: int, symbol: str, *, shorts: bool) -> FloatArray:
     targets = np.ascontiguousarray(targets, dtype=np.float64)
     least = -1.0 if shorts else 0.0
     where = symbol or "bars"

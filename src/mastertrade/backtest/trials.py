@@ -46,7 +46,8 @@ class Tried:
 
 class Evaluate(Protocol):
     """Tries parameters, in the order given. What a single trial does wrong is its outcome, not an exception. It must
-    survive pickling, where workers are not forked."""
+    survive pickling, where workers are not forked. One may have ``prepare``, which works out what all trials share; it
+    is called before workers are forked."""
 
     def __call__(self, trials: Sequence[Trial], /) -> Iterator[Outcome]: ...
 

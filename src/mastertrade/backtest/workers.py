@@ -43,6 +43,7 @@ class Workers:
         self.count = count or os.cpu_count() or 1
         self.limits = limits or Limits()
         self._evaluate = evaluate
+        self._is_prepared = False
         # Forked workers share our columns, and cost a few milliseconds. Elsewhere the evaluation travels by pickle.
         self._context = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
         self._waiting: deque[list[Trial]] = deque()
@@ -89,10 +90,18 @@ class Workers:
             worker.kill()
         self._workers.clear()
 
+    def _prepare(self) -> None:
+        """Before the first worker: what they share they then share in memory too."""
+        prepare = None if self._is_prepared else getattr(self._evaluate, "prepare", None)
+        if prepare is not None:
+            prepare()
+        self._is_prepared = True
+
     def _hand_out(self) -> None:
         while self._waiting:
             worker = next((worker for worker in self._workers if not worker.trials), None)
             if worker is None and len(self._workers) < self.count:
+                self._prepare()
                 worker = _Worker(self._context, self._evaluate, self.limits)
                 self._workers.append(worker)
             if worker is None:

@@ -36,7 +36,9 @@ class Kernel:
             "v": types.Array(types.float64, 1, "C", readonly=True),
             "t": types.Array(types.int64, 1, "C", readonly=True),
             "b": types.Array(types.boolean, 1, "C", readonly=True),
+            "w": types.Array(types.uint64, 1, "C", readonly=True),
             "o": types.Array(types.float64, 1, "C"),
+            "m": types.Array(types.uint64, 1, "C"),
             "i": types.int64,
             "f": types.float64,
         }
@@ -48,5 +50,6 @@ class Kernel:
 
 def kernel(kinds: str) -> Callable[[Loop], Kernel]:
     """``@kernel("vio")``: one letter an argument: ``v`` an array that is read, ``t`` one of times, ``b`` one of
-    truths, ``o`` one that is written, ``i`` a whole number, ``f`` a number."""
+    truths, ``w`` one of words of a mask; ``o`` an array that is written, ``m`` one of words that are; ``i`` a whole
+    number, ``f`` a number."""
     return lambda loop: Kernel(loop, kinds)

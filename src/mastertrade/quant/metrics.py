@@ -75,7 +75,7 @@ def sharpe(returns: FloatArray, periods_per_year: float = DAYS_PER_YEAR, risk_fr
     _check_finite(returns)
     if len(returns) < 2 or (deviation := float(np.std(returns, ddof=1))) <= ROUNDING * float(np.abs(returns).max()):
         return None
-    return _ratio((float(np.mean(returns)) - risk_free) * math.sqrt(periods_per_year), deviation)
+    return ratio((float(np.mean(returns)) - risk_free) * math.sqrt(periods_per_year), deviation)
 
 
 def sortino(returns: FloatArray, periods_per_year: float = DAYS_PER_YEAR, target: float = 0.0) -> float | None:
@@ -87,7 +87,7 @@ def sortino(returns: FloatArray, periods_per_year: float = DAYS_PER_YEAR, target
     deviation = math.sqrt(float(np.mean(shortfall * shortfall)))
     if deviation <= ROUNDING * float(np.abs(returns).max()):
         return None
-    return _ratio((float(np.mean(returns)) - target) * math.sqrt(periods_per_year), deviation)
+    return ratio((float(np.mean(returns)) - target) * math.sqrt(periods_per_year), deviation)
 
 
 def autocorrelations(returns: FloatArray, lags: int) -> FloatArray:
@@ -124,7 +124,7 @@ def omega(returns: FloatArray, target: float = 0.0) -> float | None:
     """What returns bring above the target by what they lack below it (Keating and Shadwick 2002)."""
     _check_finite(returns)
     above, below = np.maximum(returns - target, 0.0), np.maximum(target - returns, 0.0)
-    return _ratio(float(above.sum()), float(below.sum()))
+    return ratio(float(above.sum()), float(below.sum()))
 
 
 def ulcer(equity: FloatArray) -> float | None:
@@ -139,7 +139,7 @@ def ulcer(equity: FloatArray) -> float | None:
 def martin(equity: FloatArray, years: float) -> float | None:
     """Growth a year by the ulcer index; None when there was no drawdown."""
     growth, pain = cagr(equity, years), ulcer(equity)
-    return None if growth is None or pain is None else _ratio(growth, pain)
+    return None if growth is None or pain is None else ratio(growth, pain)
 
 
 def cagr(equity: FloatArray, years: float) -> float | None:
@@ -157,13 +157,13 @@ def cagr(equity: FloatArray, years: float) -> float | None:
 def calmar(equity: FloatArray, years: float) -> float | None:
     """Growth a year by the deepest drawdown; None when there was none."""
     growth, drawdown = cagr(equity, years), max_drawdown(equity)
-    return None if growth is None or drawdown is None else _ratio(growth, drawdown.depth)
+    return None if growth is None or drawdown is None else ratio(growth, drawdown.depth)
 
 
 def profit_factor(profits: Sequence[float]) -> float | None:
     """Money won by money lost, over trades net of all costs; None when nothing was lost."""
     won = math.fsum(profit for profit in profits if profit > 0.0)
-    return _ratio(won, -math.fsum(profit for profit in profits if profit < 0.0))
+    return ratio(won, -math.fsum(profit for profit in profits if profit < 0.0))
 
 
 def win_rate(profits: Sequence[float]) -> float | None:
@@ -182,9 +182,10 @@ def exposure(invested: FloatArray) -> float | None:
     return float(np.mean(invested > 0.0)) if len(invested) else None
 
 
-def _ratio(part: float, whole: float) -> float | None:
-    ratio = part / whole if whole > 0.0 else math.inf
-    return ratio if math.isfinite(ratio) else None
+def ratio(part: float, whole: float) -> float | None:
+    """None where the whole is nothing, or so little that no float can hold how often it fits."""
+    times = part / whole if whole > 0.0 else math.inf
+    return times if math.isfinite(times) else None
 
 
 def _check(equity: FloatArray) -> None:

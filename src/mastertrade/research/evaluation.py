@@ -2,33 +2,19 @@
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Final
+from contextlib import suppress
+from dataclasses import dataclass, field, fields
+from functools import cached_property
+from typing import Any
 
-from mastertrade.backtest.report import summarise
-from mastertrade.backtest.result import BacktestResult
+from mastertrade import strategies
+from mastertrade.backtest.alone import Alone
+from mastertrade.backtest.score import Score, score_of
 from mastertrade.backtest.trials import Outcome, Trial
 from mastertrade.backtest.workers import reason_of, seed_everything
-from mastertrade.quant import metrics
-from mastertrade.quant.bars import Bars, FloatArray
-from mastertrade.research.options import Options
-
-FIGURES: Final = (
-    "final_capital",
-    "total_return",
-    "cagr",
-    "sharpe_ratio",
-    "sortino_ratio",
-    "calmar_ratio",
-    "max_drawdown",
-    "exposure",
-    "total_trades",
-    "win_rate",
-    "profit_factor",
-    "expectancy",
-    "fees",
-)
-"""The figures of a run that a row of a sweep keeps; each may be the objective."""
+from mastertrade.quant.bars import Bars
+from mastertrade.quant.columns import Columns, columns_of
+from mastertrade.research.options import Options, of_markets
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,18 +31,46 @@ class Evaluation:
             started = time.perf_counter()
             seed_everything(trial.seed)
             try:
-                result = self.options.run(self.markets, self.strategy, {**self.fixed, **trial.parameters})
-                figures, daily = figures_of(result), daily_returns(result)
+                made = self._score({**self.fixed, **trial.parameters})
             except Exception as error:  # noqa: BLE001 - a strategy is anybody's code: what it raises is its outcome
                 yield Outcome(failure=reason_of(error), seconds=time.perf_counter() - started)
             else:
-                yield Outcome(figures=figures, daily_returns=daily, seconds=time.perf_counter() - started)
+                yield Outcome(
+                    figures=made.figures, daily_returns=made.daily_returns, seconds=time.perf_counter() - started
+                )
 
+    def prepare(self) -> None:
+        """What all trials share, worked out before there are workers."""
+        with suppress(
+            ValueError
+        ):  # terms that only a trial's parameters complete; where they do not, the trial says it
+            if self._alone is not None:
+                self._alone.prepared(self.options.terms)
 
-def figures_of(result: BacktestResult) -> dict[str, float | None]:
-    summary = summarise(result)
-    return {name: None if summary[name] is None else float(summary[name]) for name in FIGURES}
+    def _score(self, parameters: Mapping[str, Any]) -> Score:
+        if self._alone is None:
+            return score_of(self.options.run(self._columns, self.strategy, parameters))
+        options, mine = self.options.varied(self.strategy, parameters)
+        built = strategies.build(self.strategy, mine)
+        return self._alone.score(built.template, built.params, options.terms)
 
+    @cached_property
+    def _columns(self) -> Mapping[str, Columns]:
+        """The markets with what was computed of them, for all trials."""
+        return {symbol: columns_of(bars) for symbol, bars in self.markets.items()}
 
-def daily_returns(result: BacktestResult) -> FloatArray:
-    return metrics.period_returns(metrics.daily_equity(result.cash, result.time, result.equity))
+    @cached_property
+    def _alone(self) -> Alone | None:
+        """The only market, if there is only one."""
+        if len(self.markets) != 1:
+            return None
+        ((symbol, columns),) = self._columns.items()
+        given = {
+            name: (of_markets(name, getattr(self.options, name), self.markets) or {}).get(symbol)
+            for name in ("rules", "funding", "detail")
+        }
+        return Alone(symbol, columns, **given)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """To somewhere else goes what it was made of, and none of what it computed."""
+        return {one.name: getattr(self, one.name) for one in fields(self)}

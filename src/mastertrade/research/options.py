@@ -3,13 +3,14 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from difflib import get_close_matches
+from functools import cached_property
 from typing import Any, Final
 
 import numpy as np
 
 from mastertrade import strategies
-from mastertrade.backtest.engine import run
-from mastertrade.backtest.options import Exits, Margin, Sizing, SizingMethod
+from mastertrade.backtest.engine import run_on
+from mastertrade.backtest.options import Exits, Margin, Sizing, SizingMethod, Terms
 from mastertrade.backtest.result import BacktestResult
 from mastertrade.quant.bars import Bars, FloatArray
 from mastertrade.quant.costs import Costs
@@ -101,6 +102,18 @@ class Options:
         given = {"impact": self.impact, "participation": self.participation}
         return replace(self.costs, **{name: value for name, value in given.items() if value is not None})
 
+    @cached_property
+    def terms(self) -> Terms:
+        return Terms(
+            costs=self.all_costs,
+            cash=self.cash,
+            sizing=self.sizing or Sizing.fraction(self.position_fraction),
+            exits=self.exits,
+            margin=Margin(leverage=self.leverage, maintenance=self.maintenance),
+            shorts=self.shorts,
+            max_positions=self.max_positions,
+        )
+
     @property
     def chosen(self) -> dict[str, Any]:
         """What is not as it is unless somebody says so, for people to read."""
@@ -150,18 +163,11 @@ class Options:
     def _run(
         self, markets: Mapping[str, Bars], built: strategies.Built[Any], trade_from_ms: int | None
     ) -> BacktestResult:
-        return run(
+        return run_on(
             markets,
             built.template if trade_from_ms is None else _Late(built.template, trade_from_ms),
             built.params,
-            costs=self.all_costs,
-            cash=self.cash,
-            position_fraction=self.position_fraction,
-            sizing=self.sizing,
-            exits=self.exits,
-            margin=Margin(leverage=self.leverage, maintenance=self.maintenance),
-            shorts=self.shorts,
-            max_positions=self.max_positions,
+            self.terms,
             rules=of_markets("rules", self.rules, markets),
             funding=of_markets("funding", self.funding, markets),
             detail=self.detail,

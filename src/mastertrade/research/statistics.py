@@ -2,8 +2,8 @@
 
 from mastertrade.backtest.report import Luck
 from mastertrade.backtest.result import BacktestResult
+from mastertrade.backtest.score import daily_returns
 from mastertrade.quant import bootstrap, metrics, significance
-from mastertrade.research.evaluation import daily_returns
 
 INTERVAL = 0.95
 

@@ -4,11 +4,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from mastertrade.backtest.samplers import Space, make_sampler
+from mastertrade.backtest.score import FIGURES
 from mastertrade.backtest.sweep import Show
 from mastertrade.backtest.sweep import sweep as run_sweep
 from mastertrade.backtest.workers import Limits
 from mastertrade.quant.costs import Costs
-from mastertrade.research.evaluation import FIGURES, Evaluation
+from mastertrade.research.evaluation import Evaluation
 from mastertrade.research.markets import by_symbol
 from mastertrade.research.options import Options, check_parameters
 from mastertrade.research.table import SweepTable

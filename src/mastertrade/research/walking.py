@@ -11,6 +11,7 @@ from mastertrade.backtest.objective import CONVINCING, GUIDE, with_deflated_shar
 from mastertrade.backtest.report import Luck, WalkForwardReport, Window, to_text
 from mastertrade.backtest.result import BacktestResult, Counts, Trades
 from mastertrade.backtest.samplers import Sampler, Space, make_sampler
+from mastertrade.backtest.score import FIGURES, figures_of
 from mastertrade.backtest.sweep import best_of
 from mastertrade.backtest.sweep import sweep as run_sweep
 from mastertrade.backtest.trials import Tried
@@ -19,7 +20,7 @@ from mastertrade.backtest.workers import Limits
 from mastertrade.quant import bootstrap, metrics, significance
 from mastertrade.quant.bars import Bars, FloatArray, TimeArray
 from mastertrade.quant.costs import Costs
-from mastertrade.research.evaluation import FIGURES, Evaluation, figures_of
+from mastertrade.research.evaluation import Evaluation
 from mastertrade.research.markets import by_symbol
 from mastertrade.research.options import Options
 from mastertrade.research.reported import Reported

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Annotated
 
+from mastertrade.quant import masks
 from mastertrade.quant.bars import FloatArray
 from mastertrade.quant.columns import Columns
 from mastertrade.quant.targets import held_above
@@ -31,6 +32,10 @@ class MaCross:
 
     def positions(self, columns: Columns, params: MaCrossParameters) -> FloatArray:
         return held_above(columns.sma(params.fast), columns.sma(params.slow))
+
+    def mask(self, columns: Columns, params: MaCrossParameters) -> masks.Words:
+        fast, slow = params.fast, params.slow
+        return columns.once(("ma_cross", fast, slow), lambda: masks.held_above(columns.sma(fast), columns.sma(slow)))
 
     def evidence(self, columns: Columns, params: MaCrossParameters, i: int) -> dict[str, float]:
         fast, slow = columns.sma(params.fast), columns.sma(params.slow)

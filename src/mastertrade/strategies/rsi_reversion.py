@@ -5,9 +5,10 @@ from typing import Annotated
 
 import numpy as np
 
+from mastertrade.quant import masks
 from mastertrade.quant.bars import FloatArray
 from mastertrade.quant.columns import Columns
-from mastertrade.quant.targets import held_between
+from mastertrade.quant.targets import Truths, held_between
 from mastertrade.strategies.template import SIGNAL_FREE, Parameters, Range, changes_at, known_values
 
 BASE_CONFIDENCE = 50.0
@@ -37,11 +38,18 @@ class RsiReversion:
         return params.period + 1
 
     def positions(self, columns: Columns, params: RsiReversionParameters) -> FloatArray:
+        return held_between(*self._changes(columns, params))
+
+    def mask(self, columns: Columns, params: RsiReversionParameters) -> masks.Words:
+        enters, leaves = self._changes(columns, params)
+        return masks.held_between(masks.packed(enters), masks.packed(leaves), len(columns))
+
+    def _changes(self, columns: Columns, params: RsiReversionParameters) -> tuple[Truths, Truths]:
         strength = columns.rsi(params.period)
         before = _before(strength)
         leaves = (strength >= params.exit) | ((before > params.overbought) & (strength <= params.overbought))
         enters = (before < params.oversold) & (strength >= params.oversold) & ~leaves
-        return held_between(enters, leaves)
+        return enters, leaves
 
     def evidence(self, columns: Columns, params: RsiReversionParameters, i: int) -> dict[str, float]:
         strength = columns.rsi(params.period)

@@ -10,8 +10,8 @@ import numpy as np
 
 from mastertrade.quant.bars import FloatArray
 from mastertrade.quant.columns import Columns
-from mastertrade.quant.masks import BITS
-from mastertrade.strategies.rule_evaluation import mask_of, targets_of, values_of
+from mastertrade.quant.masks import BITS, Words
+from mastertrade.strategies.rule_evaluation import held, mask_of, targets_of, values_of
 from mastertrade.strategies.rule_language import Condition, Every, Some
 from mastertrade.strategies.rule_parameters import bound, named_parameters, parameter_type_of
 from mastertrade.strategies.rule_reading import BadRule, load, read
@@ -82,6 +82,9 @@ class RuleTemplate:
     def positions(self, columns: Columns, params: RuleParameters) -> FloatArray:
         return targets_of(columns, read(params.rule))
 
+    def mask(self, columns: Columns, params: RuleParameters) -> Words | None:
+        return held(columns, read(params.rule))
+
     def evidence(self, columns: Columns, params: RuleParameters, i: int) -> dict[str, float]:
         return evidence_of(columns, read(params.rule), i)
 
@@ -112,6 +115,9 @@ class RuleFile:
 
     def positions(self, columns: Columns, params: Parameters) -> FloatArray:
         return targets_of(columns, self.rule(params))
+
+    def mask(self, columns: Columns, params: Parameters) -> Words | None:
+        return held(columns, self.rule(params))
 
     def evidence(self, columns: Columns, params: Parameters, i: int) -> dict[str, float]:
         return evidence_of(columns, self.rule(params), i)

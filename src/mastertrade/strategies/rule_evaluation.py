@@ -4,6 +4,7 @@ from functools import reduce
 
 import numpy as np
 
+from mastertrade.quant import masks
 from mastertrade.quant.bars import FloatArray
 from mastertrade.quant.columns import Columns
 from mastertrade.quant.indicators.catalogue import CATALOGUE
@@ -36,6 +37,14 @@ def targets_of(columns: Columns, rule: Rule) -> FloatArray:
     if rule.long is None:
         return -held_between(*_truths(columns, rule.short, rule.warm_up))
     return held_on_sides(*_truths(columns, rule.long, rule.warm_up), *_truths(columns, rule.short, rule.warm_up))
+
+
+def held(columns: Columns, rule: Rule) -> Words | None:
+    """``targets_of`` a rule that only buys, as a mask."""
+    if rule.long is None or rule.short is not None:
+        return None
+    enters, leaves = mask_of(columns, rule.long.enter), mask_of(columns, rule.long.exit)
+    return masks.held_between(masks.known_from(enters, rule.warm_up), leaves, len(columns))
 
 
 def mask_of(columns: Columns, condition: Condition) -> Words:
