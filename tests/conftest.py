@@ -171,6 +171,16 @@ async def database(dsn: str) -> AsyncIterator[PostgresManager]:
 
 
 @pytest_asyncio.fixture
+async def other_database(postgres_server: Server) -> AsyncIterator[PostgresManager]:
+    """A second fresh database with the schema, for what goes from one machine to another."""
+    async with (
+        _new_database(postgres_server, await _template(postgres_server)) as address,
+        _connected(address, max_size=10, statement_cache_size=100) as manager,
+    ):
+        yield manager
+
+
+@pytest_asyncio.fixture
 async def empty_dsn(postgres_server: Server) -> AsyncIterator[str]:
     """The address of a fresh database without anything in it."""
     async with _new_database(postgres_server, "template0") as address:

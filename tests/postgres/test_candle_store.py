@@ -64,6 +64,15 @@ async def test_the_same_bars_twice_change_nothing(database: PostgresManager) -> 
     assert await database.fetchval("SELECT count(*) FROM candle_revisions") == 0
 
 
+async def test_bars_that_span_months_between_known_ones_find_their_partitions(database: PostgresManager) -> None:
+    store, (id,) = await opened(database)
+    for month in (1, 3):
+        await store.load(id, minutes(1, start=NOON.replace(month=month)))
+    days = (NOON.replace(month=3) - NOON.replace(month=1)).days
+    span = minutes(days * 1440 + 1, start=NOON.replace(month=1))[:: 1440 * 7]
+    assert (await store.load(id, span)).new == len(span) - 1
+
+
 async def test_a_differing_bar_is_a_revision_that_keeps_the_old_values(database: PostgresManager) -> None:
     store, (id,) = await opened(database)
     await store.load(id, minutes(10))

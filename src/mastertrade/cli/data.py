@@ -4,6 +4,7 @@ import typer
 
 from mastertrade.cli.data_catalogue import list_gaps, list_series
 from mastertrade.cli.data_download import download
+from mastertrade.cli.data_export import export_files
 from mastertrade.cli.data_import import import_files
 from mastertrade.cli.data_quality import quality, quarantine
 from mastertrade.cli.data_rollup import rollup
@@ -11,6 +12,7 @@ from mastertrade.cli.data_snapshot import snapshot
 
 data = typer.Typer(help="Market data: import, export, look at what there is.", no_args_is_help=True)
 data.command("import")(import_files)
+data.command("export")(export_files)
 data.command("list")(list_series)
 data.command("gaps")(list_gaps)
 data.command("rollup")(rollup)

@@ -37,7 +37,7 @@ def quality(
     last: Annotated[bool, typer.Option("--last", help="Check nothing; show what the last check found.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Check the stored candles by every rule; a score and the findings of each series."""
+    """Check the stored candles by every rule, and give them a score."""
     run(_quality(series or [], since, until, notes, last, as_json), as_json=as_json)
 
 
@@ -47,7 +47,10 @@ def list_held(
     decided: Annotated[bool, typer.Option("--decided", help="Also those that were released or dropped.")] = False,
     as_json: Json = False,
 ) -> None:
-    """List the candles that wait, with the price before each and what other venues say of that time."""
+    """List the candles that wait for a decision.
+
+    With the close before each, and what other venues say of that time.
+    """
     run(_list(series or [], decided, as_json), as_json=as_json)
 
 

@@ -27,7 +27,7 @@ LEVEL_EXTRAS: Mapping[str, Sequence[str]] = {
     "is_ask": ("isask", "is_ask"),
     "is_snapshot": ("is_snapshot",),
     "sequence": ("finalupdateid", "lastupdateid", "local_timestamp", "update_id", "u"),
-    "first_sequence": ("firstupdateid",),
+    "first_sequence": ("firstupdateid", "first_update_id"),
 }
 
 
@@ -77,11 +77,11 @@ def _from_levels(table: Table, reject: Reject) -> Iterator[list[Book]]:
     times = Times()
     group = _Group(is_snapshot_file="first_sequence" not in layout and "is_snapshot" not in layout)
     for chunk in table.chunks(list(dict.fromkeys(layout.values())), reject):
-        done = [book for book in _grouped(chunk, layout, times, group, reject) if book.bids or book.asks]
+        done = list(_grouped(chunk, layout, times, group, reject))
         if done:
             yield done
     last = group.end()
-    if last is not None and (last.bids or last.asks):
+    if last is not None:
         yield [last]
 
 
@@ -94,7 +94,7 @@ class _Group:
         self._book: Book | None = None
 
     def add(
-        self, key: tuple[int, int, bool, int | None], *, is_ask: bool, level: tuple[float, float], row: int
+        self, key: tuple[int, int, bool, int | None], *, is_ask: bool, level: tuple[float, float] | None, row: int
     ) -> Book | None:
         """The book that is complete with this row, if one is."""
         done = None
@@ -103,7 +103,8 @@ class _Group:
             time_us, sequence, is_snapshot, first = key
             self._book = Book(time_us, sequence, is_snapshot, [], [], first_sequence=first, row=row, rows=0)
         assert self._book is not None, "a key has its book"
-        (self._book.asks if is_ask else self._book.bids).append(level)
+        if level is not None:
+            (self._book.asks if is_ask else self._book.bids).append(level)
         self._book.rows += 1
         return done
 
@@ -119,7 +120,8 @@ def _grouped(chunk: Chunk, layout: Mapping[str, str], times: Times, group: _Grou
     snapshots = _texts(chunk, layout["is_snapshot"]) if "is_snapshot" in layout else None
     for place, (price, amount) in enumerate(zip(prices, amounts, strict=True)):
         time_us, row = int(microseconds[place]), int(chunk.numbers[place])
-        fault = _fault(time_us if has_time[place] else None, price, amount)
+        is_empty = not sides[place] and price != price and amount != amount
+        fault = None if is_empty else _fault(time_us if has_time[place] else None, price, amount)
         if fault is not None:
             cells = (str(chunk.columns[name][place]) for name in layout.values())
             reject(row, fault, ",".join(cells))
@@ -127,7 +129,7 @@ def _grouped(chunk: Chunk, layout: Mapping[str, str], times: Times, group: _Grou
         is_snapshot = group.is_snapshot_file if snapshots is None else snapshots[place].lower() in ("true", "1")
         is_ask = sides[place].lower() in ("ask", "a", "sell", "1", "true")
         key = (time_us, sequences[place] or 0, is_snapshot, firsts[place])
-        done = group.add(key, is_ask=is_ask, level=(price, amount), row=row)
+        done = group.add(key, is_ask=is_ask, level=None if is_empty else (price, amount), row=row)
         if done is not None:
             yield done
 

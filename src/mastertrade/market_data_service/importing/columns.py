@@ -11,8 +11,8 @@ Layout = Mapping[str, str]
 """The name of the column for each role."""
 
 TIME_NAMES = (
-    "timestamp_ms", "open_time", "opentime", "time_open", "timestamp", "date", "datetime", "date_time", "time", "ts",
-    "t", "start", "unix", "unix_timestamp", "epoch", "__index_level_0__", "index", "",
+    "timestamp_ms", "timestamp_us", "open_time", "opentime", "time_open", "timestamp", "date", "datetime", "date_time",
+    "time", "ts", "t", "start", "unix", "unix_timestamp", "epoch", "__index_level_0__", "index", "",
 )  # fmt: skip
 _CANDLE_NAMES = {
     "open": ("open", "o", "open_price", "open_mid"),

@@ -14,6 +14,7 @@ from mastertrade.market_data_service.importing.findings import Findings, Severit
 from mastertrade.market_data_service.importing.instrument_files import MarketList, read_instruments
 from mastertrade.market_data_service.importing.kind_files import read_kind
 from mastertrade.market_data_service.importing.kind_writer import KindWriter
+from mastertrade.market_data_service.importing.labels import labelled
 from mastertrade.market_data_service.importing.naming import (
     CANDLE_KINDS,
     SUFFIXES,
@@ -83,7 +84,7 @@ def understand(
 ) -> Understood:
     """What is in a file, by its name and by what somebody says. BadData when it stays open."""
     try:
-        known = read_name(path).but(kind=kind, venue=venue, symbol=symbol, interval_s=interval_s)
+        known = labelled(path, read_name(path)).but(kind=kind, venue=venue, symbol=symbol, interval_s=interval_s)
     except ValueError as error:
         raise UsageError(str(error)) from error
     if known.kind is None:
@@ -125,7 +126,7 @@ class FileImporter:
         import_id = await self._begin(identity, report)
         rejects = Rejects(self._home, f"{path.name}.{identity.sha256[:8]}")
         findings = Findings()
-        named = read_name(path).venue
+        named = labelled(path, read_name(path)).venue
         if named is not None and understood.venue not in (None, named):
             findings.add("venue", Severity.WARNING, f"the name says {named}, it was imported as {understood.venue}")
         try:

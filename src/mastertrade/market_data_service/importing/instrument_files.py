@@ -1,7 +1,6 @@
 """One file that lists markets: exchanges' answers as they were recorded, JSON, or tables; as lists with their times."""
 
 import csv
-import io
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -109,7 +108,7 @@ def _of_columns(path: Path, reading: Reading) -> Iterator[Entry]:
 
 def _of_csv(stream: BinaryIO) -> Iterator[Entry]:
     """With comments and lines of different length, as people keep such tables."""
-    text = io.TextIOWrapper(stream, encoding="utf-8-sig", errors="replace", newline="")
+    text = (line.decode("utf-8", errors="replace").removeprefix("\ufeff") for line in stream)
     lines = (line for line in text if line.strip() and not line.startswith("#"))
     for row in csv.DictReader(lines):
         row.pop(None, None)  # cells beyond the header

@@ -157,7 +157,8 @@ def _percent(value: Any) -> Decimal | None:
 
 
 def _ruled(parts: SymbolParts, flat: Mapping[str, Any]) -> ReadInstrument:
-    assumed: list[str] = []
+    # An export says of its own rules how far they can be trusted.
+    assumed = ["tick", "lot"] if flat.get("rules_source", "venue") != "venue" else []
     guess = default_rules(str(SymbolParts(parts.base, parts.quote)))
 
     def told(name: str, found: Decimal | None, otherwise: Decimal) -> Decimal:

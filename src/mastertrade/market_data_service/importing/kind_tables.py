@@ -43,6 +43,7 @@ QUOTE_EXTRAS: Mapping[str, Sequence[str]] = {
     "bid_amount": ("bid_amount", "bid_size", "best_bid_qty", "bid_qty", "bidsize", "bidvolume"),
     "ask_amount": ("ask_amount", "ask_size", "best_ask_qty", "ask_qty", "asksize", "askvolume"),
     "last": ("last", "last_price"),
+    "volume": ("volume",),
     "sequence": ("update_id",),
     "symbol": _SYMBOLS,
 }
@@ -61,11 +62,13 @@ def read_rows(table: Table, understood: Understood, *, reject: Reject, stem: str
     quotes = _Occurrences()
     times = Times()
     seen = _Ids()
+    # Quotes of one market are its; a table of many markets names them row by row.
+    is_list = understood.kind is Kind.TICKERS and understood.symbol is None and "symbol" in layout
     for chunk in table.chunks(list(dict.fromkeys(layout.values())), reject):
         rows = _Rows(chunk, layout, times)
         batch = Batch()
         for place in range(len(chunk)):
-            symbol = own.of(rows.text("symbol", place))
+            symbol = rows.text("symbol", place) if is_list else own.of(rows.text("symbol", place))
             if symbol is None:
                 reject(rows.number(place), OTHER_MARKET, rows.shown(place))
             elif understood.kind is Kind.TRADES:
@@ -170,11 +173,12 @@ class _Rows:
     """The cells of one chunk, by role."""
 
     def __init__(self, chunk: Chunk, layout: Mapping[str, str], times: Times) -> None:
+        self._chunk, self._layout = chunk, layout
         self._numbers = chunk.numbers
         microseconds, has_time = times.microseconds(chunk.columns[layout["time"]])
         self._times = microseconds.tolist()
         self._has_time = has_time.tolist()
-        numeric = {"price", "amount", "rate", "bid", "ask", "bid_amount", "ask_amount", "last"}
+        numeric = {"price", "amount", "rate", "bid", "ask", "bid_amount", "ask_amount", "last", "volume"}
         self._values: dict[str, list[Any]] = {}
         self._texts: dict[str, list[Any]] = {}
         for role, name in layout.items():
@@ -211,15 +215,21 @@ class _Rows:
         return Funding(time_us=self._time(place), rate=self._values["rate"][place], row=self.number(place))
 
     def ticker(self, place: int, symbol: str) -> Ticker:
-        roles = [role for role in ("bid", "bid_amount", "ask", "ask_amount", "last") if role in self._values]
+        names = ("bid", "bid_amount", "ask", "ask_amount", "last", "volume")
+        said = {role: self._values[role][place] for role in names if role in self._values}
         sequence = self.text("sequence", place) or "0"
         return Ticker(
             symbol=symbol,
             time_us=self._time(place),
             sequence=int(sequence) if sequence.isdigit() else 0,
             row=self.number(place),
-            **{role: self._values[role][place] for role in roles},
+            **{role: None if value != value and self._is_blank(role, place) else value for role, value in said.items()},
         )
+
+    def _is_blank(self, role: str, place: int) -> bool:
+        """Nothing stands there, which is another thing than a number that cannot be read."""
+        cell = self._chunk.columns[self._layout[role]][place].as_py()
+        return cell is None or (isinstance(cell, str) and not cell.strip())
 
     def _time(self, place: int) -> int | None:
         return self._times[place] if self._has_time[place] else None

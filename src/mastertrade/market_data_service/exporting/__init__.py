@@ -1,0 +1,1 @@
+"""What is stored, as files: csv and parquet that an import reads back as the same rows."""
