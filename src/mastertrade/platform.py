@@ -38,7 +38,7 @@ from mastertrade.shared.errors import ConfigurationError
 from mastertrade.shared.failpoints import Failpoints
 from mastertrade.shared.postgres_manager import PostgresManager, Transaction, ensure_connection
 from mastertrade.shared.service import Job, Service
-from mastertrade.strategies import TEMPLATES
+from mastertrade.strategies import all_templates
 from mastertrade.strategy_service.config import StrategySettings
 from mastertrade.strategy_service.service import StrategyService
 
@@ -341,7 +341,7 @@ async def _build(
         bus=bus,
         manager=manager,
         bars=DatabaseBars(manager),
-        templates=TEMPLATES,
+        templates=all_templates(),
         account_ids=[account.id],
     )
     symbols = [one.symbol for one in instruments if (one.venue, one.quote) == (plan.venue, plan.quote_asset)]

@@ -12,7 +12,10 @@ from mastertrade.research.asking import MOST_MISSING, Asked
 from mastertrade.research.options import CASH, POSITION_FRACTION, Options
 from mastertrade.shared.errors import UsageError
 
-Strategy = Annotated[str, typer.Argument(metavar="STRATEGY", help="A template, such as ma_cross.")]
+NAMES_A_STRATEGY: Final = (
+    "A template such as ma_cross, a file of your strategies folder by its name, or the path of one."
+)
+Strategy = Annotated[str, typer.Argument(metavar="STRATEGY", help=NAMES_A_STRATEGY)]
 Symbols = Annotated[
     list[str] | None,
     typer.Option(

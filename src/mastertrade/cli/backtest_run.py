@@ -37,7 +37,6 @@ from mastertrade.cli.output import dim, emit_json, say, show, table, warning
 from mastertrade.cli.progress import Screen
 from mastertrade.cli.wording import NOTHING, count, counted, interval, moment, signed_share
 from mastertrade.research.asking import find
-from mastertrade.research.options import known_strategy
 from mastertrade.research.spaces import parameters_of
 from mastertrade.research.stored import Job, again, report_of, to_row
 from mastertrade.research.stored_sweep import report_of_study
@@ -45,6 +44,8 @@ from mastertrade.research.stored_walk import is_walk, require_no_walk, walk_agai
 from mastertrade.shared.clock import SystemClock
 from mastertrade.shared.errors import NotFound, UsageError
 from mastertrade.shared.postgres_manager import PostgresManager
+from mastertrade.strategies import find as find_strategy
+from mastertrade.strategies import short_name
 from mastertrade.strategy_service.backtests import BacktestDatabase
 
 LISTED = 20
@@ -125,14 +126,14 @@ def compare(references: References, html: Page = None, as_json: Json = False) ->
 
 
 async def _run(strategy: str, texts: Sequence[str], given: Given, html: Path | None, as_json: bool) -> None:
-    known_strategy(strategy)
+    template = find_strategy(strategy)
     parameters, asked, options = parameters_of(texts), given.asked(), given.options()
     screen = Screen(is_quiet=as_json)
     async with open_everything() as (_, opened):
         at = SystemClock().now()
         with screen.progress("reading bars", total=None):
             found = await find(asked, opened.manager)
-        job = Job(strategy=strategy, parameters=parameters, asked=asked, found=found, options=options, at=at)
+        job = Job(strategy=template, parameters=parameters, asked=asked, found=found, options=options, at=at)
         with screen.progress("trading", total=None):
             result = job.run()
             stored = to_row(job, result)
@@ -225,7 +226,7 @@ def _run_cells(row: Mapping[str, Any]) -> list[str]:
     return [
         str(row["id"])[:SHORT_ID],
         moment(row["created_at"])[:16],
-        row["strategy"] + (" walk-forward" if row["is_walk_forward"] else ""),
+        short_name(row["strategy"]) + (" walk-forward" if row["is_walk_forward"] else ""),
         _markets(row["symbols"]),
         interval(row["interval_s"]),
         f"{row['period_start']:%Y-%m-%d}",
@@ -242,7 +243,7 @@ def _study_cells(row: Mapping[str, Any]) -> list[str]:
     return [
         str(row["id"])[:SHORT_ID],
         moment(row["created_at"])[:16],
-        row["strategy"],
+        short_name(row["strategy"]),
         row["kind"],
         f"{row['finished']:,}/{row['planned']:,}",
         count(row["failed"]),

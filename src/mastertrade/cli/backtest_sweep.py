@@ -18,6 +18,7 @@ from mastertrade.cli.application import Json, run, settings_of_process
 from mastertrade.cli.backtest_options import (
     ALL_CASH,
     COSTS,
+    NAMES_A_STRATEGY,
     NO_MORE_MISSING,
     PART,
     Cash,
@@ -49,6 +50,7 @@ from mastertrade.research.studies import Show
 from mastertrade.research.sweeping import check_names
 from mastertrade.shared.clock import SystemClock
 from mastertrade.shared.errors import UsageError
+from mastertrade.strategies import find as find_strategy
 from mastertrade.strategy_service.backtests import BacktestDatabase
 
 ENGINES: Final = ("local", "ray")
@@ -124,7 +126,7 @@ async def open_desk(cores: Cores, show_progress: Show) -> AsyncIterator[Desk]:
 
 
 def sweep(
-    strategy: Annotated[str | None, typer.Argument(metavar="STRATEGY", help="A template, such as ma_cross.")] = None,
+    strategy: Annotated[str | None, typer.Argument(metavar="STRATEGY", help=NAMES_A_STRATEGY)] = None,
     choices: Try = None,
     symbols: Symbols = None,
     files: Files = None,
@@ -237,9 +239,10 @@ def sweep_plan_of(
         raise UsageError("a sweep needs a strategy, such as ma_cross; or --join ID to go on with one")
     space, fixed = space_of(choices or []), parameters_of(parameters or [])
     sought = GUIDE if searched["objective"] == CONVINCING else searched["objective"]
-    check_names(strategy, {**space, **{name: [value] for name, value in fixed.items()}}, sought)
+    template = find_strategy(strategy)
+    check_names(template, {**space, **{name: [value] for name, value in fixed.items()}}, sought)
     return SweepPlan(
-        strategy=strategy,
+        strategy=template,
         space=space,
         fixed=fixed,
         asked=given.asked(),

@@ -15,6 +15,7 @@ from mastertrade.backtest.workers import reason_of, seed_everything
 from mastertrade.quant.bars import Bars
 from mastertrade.quant.columns import Columns, columns_of
 from mastertrade.research.options import Options, of_markets
+from mastertrade.strategies import Strategy
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,7 +23,7 @@ class Evaluation:
     """One strategy on these markets under these options; a trial brings the parameters that vary."""
 
     markets: Mapping[str, Bars]
-    strategy: str
+    strategy: Strategy
     fixed: Mapping[str, Any] = field(default_factory=dict)
     options: Options
 

@@ -16,6 +16,7 @@ from mastertrade.quant.bars import Bars, FloatArray
 from mastertrade.quant.costs import Costs
 from mastertrade.research.markets import by_symbol
 from mastertrade.shared.errors import UsageError
+from mastertrade.strategies import Strategy
 from mastertrade.strategies.template import nearest_name, ranges
 
 CASH = 10_000.0
@@ -86,9 +87,9 @@ class Options:
             made["detail"] = by_symbol(made["detail"])
         return cls(**made)
 
-    def varied(self, strategy: str, parameters: Mapping[str, Any]) -> tuple["Options", dict[str, Any]]:
+    def varied(self, strategy: Strategy, parameters: Mapping[str, Any]) -> tuple["Options", dict[str, Any]]:
         """The options with those among the parameters that the strategy does not know, and its own parameters."""
-        own = ranges(strategies.TEMPLATES[strategy].parameter_type) if strategy in strategies.TEMPLATES else {}
+        own = ranges(strategies.find(strategy).parameter_type)
         options = {name: value for name, value in parameters.items() if name in VARIABLE and name not in own}
         mine = {name: value for name, value in parameters.items() if name not in options}
         return replace(self, **options) if options else self, mine
@@ -151,7 +152,7 @@ class Options:
     def run(
         self,
         markets: Mapping[str, Bars],
-        strategy: str,
+        strategy: Strategy,
         parameters: Mapping[str, Any],
         *,
         trade_from_ms: int | None = None,
@@ -184,20 +185,15 @@ VARIABLE: Final = frozenset(
 """Options that a sweep may vary beside the parameters of the strategy."""
 
 
-def known_strategy(strategy: str) -> None:
-    if strategy not in strategies.TEMPLATES:
-        raise UsageError(f"strategy template {nearest_name(strategy, strategies.TEMPLATES)}")
-
-
-def check_parameters(strategy: str, names: Iterable[str]) -> None:
+def check_parameters(strategy: Strategy, names: Iterable[str]) -> None:
     """What is misspelt is said with what was probably meant, be it a parameter or an option."""
-    known_strategy(strategy)
-    known = ranges(strategies.TEMPLATES[strategy].parameter_type)
+    template = strategies.find(strategy)
+    known = ranges(template.parameter_type)
     for name in names:
         if name not in known and name not in VARIABLE:
             near = get_close_matches(name, [*known, *NAMES], n=1, cutoff=0.6)
             hint = f"; is {near[0]!r} meant?" if near and near[0] not in known else ""
-            raise UsageError(f"{strategy}: parameter {nearest_name(name, known)}{hint}")
+            raise UsageError(f"{template.name}: parameter {nearest_name(name, known)}{hint}")
 
 
 def of_markets(name: str, given: Any, markets: Mapping[str, Bars]) -> Mapping[str, Any] | None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import mastertrade
 from mastertrade.quant.bars import Bars
+from mastertrade.strategies import Strategy, file_hash, find
 
 CODE = ("quant", "backtest", "strategies", "research")
 """The rooms whose code decides a result."""
@@ -23,9 +24,9 @@ def data_hash(markets: Mapping[str, Bars]) -> str:
     return digest.hexdigest()
 
 
-def code_hash(strategy_file: Path | None = None) -> str:
+def code_hash(strategy: Strategy) -> str:
     """Of the program's own rooms, and of the file of a user's strategy."""
-    return sha256((_own_code() + (strategy_file.read_text("utf-8") if strategy_file else "")).encode()).hexdigest()
+    return sha256((_own_code() + (file_hash(find(strategy)) or "")).encode()).hexdigest()
 
 
 @cache

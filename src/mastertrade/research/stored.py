@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import cached_property
 from typing import Any
 
 from mastertrade.backtest.report import Luck, Provenance, RunReport
@@ -15,7 +16,8 @@ from mastertrade.research.statistics import statistics
 from mastertrade.shared.errors import Refused
 from mastertrade.shared.postgres_manager import PostgresManager, Row
 from mastertrade.shared.serialization import new_id
-from mastertrade.strategies import TEMPLATES, build
+from mastertrade.strategies import Strategy, Template, build, file_hash, reference
+from mastertrade.strategies import find as find_strategy
 from mastertrade.strategy_service.backtests import StoredRun
 
 
@@ -23,42 +25,50 @@ from mastertrade.strategy_service.backtests import StoredRun
 class Job:
     """A strategy on the bars that were found, at these costs; ``at`` is when they were looked for."""
 
-    strategy: str
+    strategy: Strategy
     parameters: Mapping[str, Any]
     asked: Asked
     found: Found
     options: Options
     at: datetime
 
+    @cached_property
+    def template(self) -> Template[Any]:
+        """Read once: what runs is what the code hash is of, whatever becomes of a user's file meanwhile."""
+        return find_strategy(self.strategy)
+
     def run(self) -> Result:
-        built = build(self.strategy, self.parameters)
+        built = build(self.template, self.parameters)
         options = replace(self.options, rules=self.found.rules)
-        run = options.run(self.found.markets, self.strategy, built.parameters)
-        return Result(run, strategy=self.strategy, parameters=built.parameters, markets=self.found.markets)
+        run = options.run(self.found.markets, self.template, built.parameters)
+        return Result(run, strategy=self.template.name, parameters=built.parameters, markets=self.found.markets)
 
     @property
     def settings(self) -> dict[str, Any]:
-        return {"bars": self.asked.to_settings(), "options": self.options.to_settings()}
+        return {
+            "bars": self.asked.to_settings(),
+            "options": self.options.to_settings(),
+            **settings_of_file(self.template),
+        }
 
 
 def to_row(job: Job, result: Result, *, luck: Luck | None = None, study: Any = None) -> StoredRun:
     """``study`` is the id of the sweep that chose the parameters, and ``luck`` what it makes of the result."""
     run = result.run
-    template = TEMPLATES.get(job.strategy)
     return StoredRun(
         id=new_id(job.at),
         study_id=study,
-        strategy=job.strategy,
+        strategy=reference(job.template),
         parameters=result.parameters,
         result=run,
         costs=job.options.to_settings()["costs"],
         settings=job.settings,
         data_source=job.found.source,
         data_hash=data_hash(job.found.markets),
-        code_hash=code_hash(),
+        code_hash=code_hash(job.template),
         metrics={**result.metrics, **statistics(run)},
         verdict=verdict(luck or result.luck),
-        legacy_type=template.legacy_type if template else None,
+        legacy_type=job.template.legacy_type,
     )
 
 
@@ -69,7 +79,7 @@ def report_of(
     return replace(
         result.report(),
         provenance=Provenance(
-            strategy=job.strategy,
+            strategy=stored.strategy,
             parameters=result.parameters,
             run_id=run_id or str(stored.id),
             data_source=stored.data_source,
@@ -96,7 +106,24 @@ async def again(row: Row, manager: PostgresManager) -> tuple[Job, Result]:
         options=options,
         at=row["created_at"],
     )
+    require_same_file(f"run {row['id']}", row["settings"], job.template)
     return job, job.run()
+
+
+def settings_of_file(template: Template[Any]) -> dict[str, Any]:
+    """What tells later whether a user's strategy is still the same."""
+    found = file_hash(template)
+    return {} if found is None else {"file_hash": found}
+
+
+def require_same_file(name: str, settings: Mapping[str, Any], template: Template[Any]) -> None:
+    """Refused when the file of the strategy is not the one of which a result was made."""
+    was, is_now = settings.get("file_hash"), file_hash(template)
+    if was != is_now:
+        raise Refused(
+            f"{name}: its strategy {reference(template)} has changed since ({str(was)[:12]} then, {str(is_now)[:12]} "
+            "now), so it cannot be drawn again; its figures stay in `mastertrade backtest list --json`"
+        )
 
 
 def require_same_bars(name: str, was: str, found: Found) -> None:

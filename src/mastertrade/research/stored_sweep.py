@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import cached_property
 from typing import Any, TypeAlias
 
 from mastertrade.backtest.report import SweepReport
@@ -17,13 +18,14 @@ from mastertrade.research.evaluation import Evaluation
 from mastertrade.research.options import Options
 from mastertrade.research.provenance import code_hash, data_hash
 from mastertrade.research.spaces import from_settings, to_settings
-from mastertrade.research.stored import Job, to_row
+from mastertrade.research.stored import Job, settings_of_file, to_row
 from mastertrade.research.studies import Show, StudyWork, open_study
 from mastertrade.research.table import SweepTable
 from mastertrade.shared.clock import Clock
 from mastertrade.shared.errors import Refused, UsageError
 from mastertrade.shared.postgres_manager import PostgresManager
 from mastertrade.shared.serialization import new_id
+from mastertrade.strategies import Strategy, Template, find, reference, short_name
 from mastertrade.strategy_service.backtests import BacktestDatabase, StoredRun, Study
 
 Pools: TypeAlias = Callable[[Evaluate, Limits], AbstractContextManager[Pool]]
@@ -34,7 +36,7 @@ Pools: TypeAlias = Callable[[Evaluate, Limits], AbstractContextManager[Pool]]
 class SweepPlan:
     """All that decides what a sweep tries and what comes of it."""
 
-    strategy: str
+    strategy: Strategy
     space: Space
     sampler: str = "grid"
     trials: int | None = None
@@ -45,13 +47,18 @@ class SweepPlan:
     options: Options
     limits: Limits = field(default_factory=Limits)
 
+    @cached_property
+    def template(self) -> Template[Any]:
+        """Read once, for the trials and for the hash of the code they are made with."""
+        return find(self.strategy)
+
     def make_sampler(self) -> Sampler:
         return make_sampler(self.sampler, self.space, trials=self.trials, objective=self.objective, seed=self.seed)
 
     def evaluation(self, found: Found) -> Evaluation:
         return Evaluation(
             markets=found.markets,
-            strategy=self.strategy,
+            strategy=self.template,
             fixed=self.fixed,
             options=replace(self.options, rules=found.rules),
         )
@@ -65,18 +72,19 @@ class SweepPlan:
             "bars": self.asked.to_settings(),
             "options": self.options.to_settings(),
             "limits": {"seconds": self.limits.seconds, "memory_mb": self.limits.memory_mb},
+            **settings_of_file(self.template),
             **more,
         }
         return Study(
             id=new_id(at),
             kind=self.sampler,
-            strategy=self.strategy,
+            strategy=reference(self.template),
             settings=settings,
             objective=self.objective,
             planned=self.make_sampler().planned,
             seed=self.seed,
             data_hash=data_hash(found.markets),
-            code_hash=code_hash(),
+            code_hash=code_hash(self.template),
         )
 
     @classmethod
@@ -114,7 +122,7 @@ class Desk:
 
     async def sweep(self, plan: SweepPlan, study: Study, found: Found) -> tuple[SweepTable, StoredRun | None]:
         """Make what is left of the study, keep the verdict, and keep the best of it as a run with all its trades."""
-        require_same(study, found)
+        require_same(study, found, plan)
         rows = await self.trials_of(plan, study, plan.evaluation(found))
         table = table_of(plan, study, rows)
         at = self.clock.now()
@@ -122,7 +130,7 @@ class Desk:
         if table.best_trial is not None:
             parameters = {**plan.fixed, **table.best_trial.trial.parameters}
             job = Job(
-                strategy=plan.strategy,
+                strategy=plan.template,
                 parameters=parameters,
                 asked=plan.asked,
                 found=found,
@@ -140,11 +148,11 @@ class Desk:
         return await open_study(self.manager, wanted, at)
 
 
-def require_same(study: Study, found: Found) -> None:
+def require_same(study: Study, found: Found, plan: SweepPlan) -> None:
     """Refused when going on would compare trials of different bars or of different programs."""
     for name, was, is_now in (
         ("bars", study.data_hash, data_hash(found.markets)),
-        ("code", study.code_hash, code_hash()),
+        ("code", study.code_hash, code_hash(plan.template)),
     ):
         if was != is_now:
             raise Refused(
@@ -155,7 +163,11 @@ def require_same(study: Study, found: Found) -> None:
 
 def table_of(plan: SweepPlan, study: Study, rows: list[Tried]) -> SweepTable:
     return SweepTable(
-        rows, objective=plan.objective, title=f"{plan.strategy} sweep", sampler=study.kind, planned=study.planned
+        rows,
+        objective=plan.objective,
+        title=f"{short_name(study.strategy)} sweep",
+        sampler=study.kind,
+        planned=study.planned,
     )
 
 

@@ -10,13 +10,14 @@ from mastertrade.backtest.report.luck import verdict
 from mastertrade.backtest.walk_forward import Plan, Stretch, span, stretches
 from mastertrade.research.asking import Asked, Found, find
 from mastertrade.research.provenance import code_hash, data_hash
-from mastertrade.research.stored import require_same_bars
+from mastertrade.research.stored import require_same_bars, require_same_file, settings_of_file
 from mastertrade.research.stored_sweep import Desk, SweepPlan
 from mastertrade.research.studies import Show
 from mastertrade.research.walking import Walk, Walked, WalkForward
 from mastertrade.shared.errors import UsageError
 from mastertrade.shared.postgres_manager import PostgresManager, Row
 from mastertrade.shared.serialization import new_id
+from mastertrade.strategies import reference
 from mastertrade.strategy_service.backtests import BacktestDatabase, StoredRun, Study
 
 
@@ -31,12 +32,13 @@ class WalkPlan:
     def guide(self) -> SweepPlan:
         """The sweep of a window: the deflated Sharpe is known only when all its trials are made, so what guides them
         is another figure."""
-        return replace(self.sweep, objective=GUIDE) if self.sweep.objective == CONVINCING else self.sweep
+        pinned = replace(self.sweep, strategy=self.sweep.template)
+        return replace(pinned, objective=GUIDE) if self.sweep.objective == CONVINCING else pinned
 
     def walk(self, found: Found) -> Walk:
         sweep = self.sweep
         return Walk(
-            strategy=sweep.strategy,
+            strategy=sweep.template,
             space=sweep.space,
             plan=self.windows,
             sampler=sweep.sampler,
@@ -89,6 +91,7 @@ async def walk_again(row: Row, manager: PostgresManager) -> WalkForward:
         sweep=replace(SweepPlan.of_study(first), objective=settings["walk"]["objective"]),
         windows=Plan(**settings["walk"]["windows"]),
     )
+    require_same_file(f"run {row['id']}", settings, plan.sweep.template)
     walk, cash = plan.walk(found), plan.sweep.options.cash
     walked: list[Walked] = []
     for study in studies:
@@ -102,7 +105,7 @@ async def walk_again(row: Row, manager: PostgresManager) -> WalkForward:
 def _of(plan: WalkPlan, walked: Sequence[Walked]) -> WalkForward:
     return WalkForward(
         walked,
-        title=f"{plan.sweep.strategy} walk-forward",
+        title=f"{plan.sweep.template.name} walk-forward",
         objective=plan.sweep.objective,
         plan=plan.windows,
         cash=plan.sweep.options.cash,
@@ -118,13 +121,14 @@ def _to_row(plan: WalkPlan, made: WalkForward, studies: Sequence[Study], found: 
     windows = {name: getattr(plan.windows, name) for name in Plan.__slots__}
     return StoredRun(
         id=new_id(at),
-        strategy=sweep.strategy,
+        strategy=reference(sweep.template),
         parameters=dict(sweep.fixed),
         result=made.whole,
         costs=sweep.options.to_settings()["costs"],
         settings={
             "bars": sweep.asked.to_settings(),
             "options": sweep.options.to_settings(),
+            **settings_of_file(sweep.template),
             "walk": {
                 "windows": windows,
                 "objective": sweep.objective,
@@ -133,7 +137,7 @@ def _to_row(plan: WalkPlan, made: WalkForward, studies: Sequence[Study], found: 
         },
         data_source=found.source,
         data_hash=data_hash(found.markets),
-        code_hash=code_hash(),
+        code_hash=code_hash(sweep.template),
         metrics=made.figures,
         verdict=verdict(made.luck),
     )

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from mastertrade import strategies
 from mastertrade.backtest.samplers import Space, make_sampler
 from mastertrade.backtest.score import FIGURES
 from mastertrade.backtest.sweep import Show
@@ -14,12 +15,13 @@ from mastertrade.research.markets import by_symbol
 from mastertrade.research.options import Options, check_parameters
 from mastertrade.research.table import SweepTable
 from mastertrade.shared.errors import UsageError
+from mastertrade.strategies import Strategy
 from mastertrade.strategies.template import nearest_name
 
 
 def sweep(
     bars: Any,
-    strategy: str,
+    strategy: Strategy,
     grid: Space,
     *,
     sampler: str = "grid",
@@ -41,20 +43,23 @@ def sweep(
     raises, runs longer than ``trial_seconds`` or needs more than ``trial_memory_mb`` is a row with its reason. The rows
     are the same on any number of ``workers``.
     """
-    check_names(strategy, grid, objective)
+    template = strategies.find(strategy)
+    check_names(template, grid, objective)
     evaluation = Evaluation(
         markets=by_symbol(bars),
-        strategy=strategy,
+        strategy=template,
         fixed=parameters or {},
         options=Options.of({"costs": costs, **options}),
     )
     chosen = make_sampler(sampler, grid, trials=trials, objective=objective, seed=seed)
     limits = Limits(seconds=trial_seconds, memory_mb=trial_memory_mb)
     rows = run_sweep(evaluation, chosen, seed=seed, workers=workers, limits=limits, show=show)
-    return SweepTable(rows, objective=objective, title=f"{strategy} sweep", sampler=chosen.kind, planned=chosen.planned)
+    return SweepTable(
+        rows, objective=objective, title=f"{template.name} sweep", sampler=chosen.kind, planned=chosen.planned
+    )
 
 
-def check_names(strategy: str, space: Space, objective: str) -> None:
+def check_names(strategy: Strategy, space: Space, objective: str) -> None:
     """What is misspelt would only make every trial fail; it is said before the first."""
     check_parameters(strategy, space)
     if objective not in FIGURES:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from mastertrade import strategies
 from mastertrade.backtest.objective import CONVINCING, GUIDE, with_deflated_sharpe
 from mastertrade.backtest.report import Luck, WalkForwardReport, Window, to_text
 from mastertrade.backtest.result import BacktestResult, Counts, Trades
@@ -26,6 +27,7 @@ from mastertrade.research.options import Options
 from mastertrade.research.reported import Reported
 from mastertrade.research.sweeping import check_names
 from mastertrade.shared.errors import UsageError
+from mastertrade.strategies import Strategy
 
 INTERVAL = 0.95
 Step = Callable[[int, int], None]
@@ -139,7 +141,7 @@ class WalkForward(Reported):
 
 def walk_forward(
     bars: Any,
-    strategy: str,
+    strategy: Strategy,
     grid: Space,
     *,
     train_days: float,
@@ -164,9 +166,10 @@ def walk_forward(
     The choice is made by ``objective``: by default the deflated Sharpe × min(1, trades/100), or any figure of a run.
     Its trials get the bars of the training time and no others. ``options`` are those of ``mt.backtest``.
     """
+    template = strategies.find(strategy)
     if objective != CONVINCING:
-        check_names(strategy, grid, objective)
-    check_names(strategy, grid, GUIDE)
+        check_names(template, grid, objective)
+    check_names(template, grid, GUIDE)
     markets = by_symbol(bars)
     plan = Plan(
         train_days=train_days,
@@ -176,7 +179,7 @@ def walk_forward(
         embargo_days=embargo_days,
     )
     walk = Walk(
-        strategy=strategy,
+        strategy=template,
         space=grid,
         plan=plan,
         sampler=sampler,
@@ -194,14 +197,16 @@ def walk_forward(
         walked.append(one)
         if show is not None:
             show(len(walked), len(steps))
-    return WalkForward(walked, title=f"{strategy} walk-forward", objective=objective, plan=plan, cash=walk.options.cash)
+    return WalkForward(
+        walked, title=f"{template.name} walk-forward", objective=objective, plan=plan, cash=walk.options.cash
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
 class Walk:
     """The work: a sweep a window, and a run of what it chose."""
 
-    strategy: str
+    strategy: Strategy
     space: Space
     plan: Plan
     sampler: str

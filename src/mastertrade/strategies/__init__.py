@@ -1,14 +1,13 @@
 """Strategy templates: bars and parameters in, target positions out. A new one is a file here and a name below."""
 
-from collections.abc import Mapping
 from typing import Any
 
-from mastertrade.shared.errors import UsageError
+from mastertrade.strategies.library import Library, Shelf, Strategy, file_hash, short_name, user_folder
 from mastertrade.strategies.look_ahead import LookAhead, find_look_ahead
 from mastertrade.strategies.ma_cross import MaCross
 from mastertrade.strategies.rsi_reversion import RsiReversion
 from mastertrade.strategies.rule import RuleTemplate
-from mastertrade.strategies.template import Built, Parameters, Range, Template, make, nearest_name, ranges
+from mastertrade.strategies.template import Built, Parameters, Range, Template, ranges
 
 __all__ = [
     "TEMPLATES",
@@ -16,10 +15,19 @@ __all__ = [
     "LookAhead",
     "Parameters",
     "Range",
+    "Shelf",
+    "Strategy",
     "Template",
+    "all_templates",
     "build",
+    "file_hash",
+    "find",
     "find_look_ahead",
     "ranges",
+    "reference",
+    "shelf",
+    "short_name",
+    "user_folder",
 ]
 
 TEMPLATES: dict[str, Template[Any]] = {
@@ -27,8 +35,9 @@ TEMPLATES: dict[str, Template[Any]] = {
 }
 
 
-def build(name: str, parameters: Mapping[str, Any] | None = None) -> Built[Any]:
-    """A template of the registry with checked parameters; what is not given keeps its default."""
-    if name not in TEMPLATES:
-        raise UsageError(f"strategy template {nearest_name(name, TEMPLATES)}")
-    return make(TEMPLATES[name], parameters or {})
+_library = Library(TEMPLATES)
+find = _library.find
+build = _library.build
+shelf = _library.shelf
+all_templates = _library.all_templates
+reference = _library.reference

@@ -123,6 +123,8 @@ def make(template: Template[P], parameters: Mapping[str, Any]) -> Built[P]:
         return Built(template=template, params=template.parameter_type(**whole))
     except UsageError as error:
         raise UsageError(f"{template.name}: {error}") from None
+    except Exception as error:  # what a user's class compares may not be comparable
+        raise UsageError(f"{template.name}: its parameters fail with {type(error).__name__}: {error}") from error
 
 
 def ranges(parameter_type: type[Parameters]) -> dict[str, tuple[type, Range]]:

@@ -22,7 +22,7 @@ from mastertrade.shared.serialization import (
     parse_datetime,
     to_serializable,
 )
-from mastertrade.strategies import TEMPLATES
+from mastertrade.strategies import all_templates
 from mastertrade.strategy_service import legacy
 from mastertrade.strategy_service.evaluation import template_of
 from mastertrade.strategy_service.models import Signal, Strategy, StrategyConfig, StrategyResult
@@ -61,7 +61,7 @@ class Database(OwnedDatabase):
         """False when a strategy of this id exists. It trades on the only account of its environment, if any."""
         now = self._clock.now()
         columns = legacy.new_strategy(strategy_config, new_id(now))
-        columns["template"] = template_of(columns["type"], TEMPLATES)
+        columns["template"] = template_of(columns["type"], all_templates())
         symbols = legacy.symbol_entries(get_attr(strategy_config, "symbols"))
         environment = {"live": "production"}.get(columns["activation_state"], columns["activation_state"])
         async with self._db.transaction() as tx:
@@ -84,7 +84,7 @@ class Database(OwnedDatabase):
             if row is None:
                 return None
             merged = legacy.merged_strategy(row, updates)
-            merged["template"] = template_of(merged["type"], TEMPLATES) if "type" in updates else row["template"]
+            merged["template"] = template_of(merged["type"], all_templates()) if "type" in updates else row["template"]
             await self._postgres.save_strategy(tx, id=id, at=self._clock.now(), **merged)
             if "symbols" in updates:
                 symbols = legacy.symbol_entries(updates["symbols"])
