@@ -14,6 +14,7 @@ import pytest
 from mastertrade.domain.events import SignalRaised
 from mastertrade.domain.strategy import StrategyStatus
 from mastertrade.quant.bars import Bars, FloatArray
+from mastertrade.quant.columns import together
 from mastertrade.shared.clock import ReplayClock
 from mastertrade.shared.errors import DatabaseDown
 from mastertrade.shared.postgres_manager import PostgresManager
@@ -185,7 +186,7 @@ async def test_a_strategy_that_fails_is_recorded_and_does_not_stop_the_others(
     desk = await open_desk(templates={**TEMPLATES, "broken": Broken()})
     broken = await desk.create("broken", template="broken", parameters={})
     works = await desk.create("works")
-    await desk.manager.execute("UPDATE strategies SET template = NULL, type = 'momentum' WHERE id = $1", works)
+    await desk.manager.execute("UPDATE strategies SET template = NULL, type = 'swing' WHERE id = $1", works)
     unknown, works = works, await desk.create("works too")
 
     await desk.minute(CROSS)
@@ -195,7 +196,7 @@ async def test_a_strategy_that_fails_is_recorded_and_does_not_stop_the_others(
     known = ", ".join(sorted([*TEMPLATES, "broken"]))
     assert errors == {
         broken: "ZeroDivisionError: volume was zero",
-        unknown: f"UsageError: strategy type 'momentum' has no template; known: {known}",
+        unknown: f"UsageError: strategy type 'swing' has no template; known: {known}",
         works: None,
     }
     summary = next(row for row in rows if row["strategy_id"] == works)
@@ -287,6 +288,25 @@ async def test_a_bar_with_a_missing_minute_is_not_evaluated(open_desk: Callable[
     assert [row["error"] for row in rows] == ["the bar up to 2021-09-18 00:15:00+00:00 is incomplete", None]
 
 
+async def test_a_strategy_that_compares_markets_waits_for_the_last_of_them(database: PostgresManager) -> None:
+    bars = {
+        await add_instrument(database, VENUE, symbol): (symbol, minute_bars(closes))
+        for symbol, closes in (("BTC/USDT", [100.0, 101, 102, 103]), ("ETH/USDT", [50.0, 51, 54, 56]))
+    }
+    desk = await desk_of(database, bars)
+    await desk.create(template="momentum_rank", parameters={"lookback": 1, "every": 1})
+    (_, late), whole = bars, dict(desk.source.minutes)
+    desk.source.minutes[late] = whole[late][:1]
+    desk.bars = {number: pair for number, pair in bars.items() if number != late}
+    await desk.minute(1)
+    errors = await database.fetch("SELECT error FROM strategy_performance")
+    assert [row["error"] for row in errors] == ["waits for the bar up to 2021-09-18 00:02:00+00:00 of ETH/USDT"] * 2
+
+    desk.source.minutes[late], desk.bars = whole[late], {late: bars[late]}
+    await desk.minute(1)
+    assert [(event.signal.symbol, event.signal.type) for event in desk.raised] == [("ETH/USDT", "BUY")]
+
+
 async def test_a_minute_that_ends_no_bar_costs_about_a_millisecond_at_most(
     open_desk: Callable[..., Awaitable[Desk]],
 ) -> None:
@@ -308,10 +328,10 @@ async def test_a_minute_that_ends_no_bar_costs_about_a_millisecond_at_most(
 async def test_live_signals_on_recorded_candles_are_the_changes_a_backtest_sees(
     database: PostgresManager, real_candles: Path
 ) -> None:
-    """Law 7, over a real day of three pairs: same bars, same decisions."""
+    """Law 7, over real hours of three pairs: same bars, same decisions."""
     begin = datetime.fromisoformat("2021-09-20T00:00:00+00:00")
     history = round((begin - timedelta(days=1)).timestamp() * 1000)
-    end = round((begin + timedelta(days=1)).timestamp() * 1000)
+    end = round((begin + timedelta(hours=10)).timestamp() * 1000)
     bars: dict[int, tuple[str, Bars]] = {}
     for pair in ("BTC_USDT", "ETH_USDT", "SOL_USDT"):
         minutes = recorded_bars(real_candles, pair)
@@ -320,18 +340,24 @@ async def test_live_signals_on_recorded_candles_are_the_changes_a_backtest_sees(
         low, high = np.searchsorted(minutes.time, (history, end)).tolist()
         bars[number] = (symbol, minutes[low:high])
     desk = await desk_of(database, bars)
-    setups = {"ma_cross": {"fast": 5, "slow": 20}, "rsi_reversion": {"period": 7}}
+    setups: dict[str, dict[str, Any]] = {
+        "ma_cross": {"fast": 5, "slow": 20},
+        "rsi_reversion": {"period": 7},
+        "momentum_rank": {"lookback": 12, "every": 6},
+        "btc_correlation": {"window": 24},
+    }
     names = {await desk.create(name, template=name, parameters=setups[name], timeframe_s=300): name for name in setups}
 
     first = round((begin - START).total_seconds() / 60)
-    await desk.minutes(range(first, first + 24 * 60))
+    await desk.minutes(range(first, first + 10 * 60))
 
     signals = [event.signal for event in desk.raised]
     live = {(names[s.strategy_id], s.instrument_id, s.bar_close, s.type) for s in signals}
     expected = set()
+    markets = together({symbol: coarser(minutes, 300) for symbol, minutes in bars.values()})
     for name, parameters in setups.items():
-        for number, (_, minutes) in bars.items():
-            whole = coarser(minutes, 300)
+        for number, (symbol, _) in bars.items():
+            whole = markets[symbol]
             targets = build(name, parameters).positions(whole)
             for i in range(1, len(whole)):
                 close = datetime.fromtimestamp(int(whole.time[i]) / 1000 + 300, begin.tzinfo)

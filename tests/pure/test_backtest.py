@@ -15,7 +15,7 @@ from mastertrade.backtest import BacktestResult, Rules, format_summary, run, sum
 from mastertrade.quant.bars import Bars, FloatArray
 from mastertrade.quant.costs import FREE, Costs
 from mastertrade.strategies import TEMPLATES, build
-from tests.pure.sample_bars import MINUTE_S, START_MS, random_walk, recorded_bars, written_bars
+from tests.pure.sample_bars import MINUTE_S, START_MS, among_others, random_walk, recorded_bars, written_bars
 
 MINUTE_MS = MINUTE_S * 1000
 DAY_S = 86_400
@@ -197,10 +197,10 @@ def test_a_purchase_the_market_would_not_take_is_counted_not_made(rules: Rules) 
 
 @pytest.mark.parametrize("name", TEMPLATES)
 def test_no_template_trades_before_its_warm_up(name: str) -> None:
-    bars, built = random_walk(600, seed=11, gaps=False), build(name)
-    trades = run(bars, built.template, built.params).trades
+    markets, built = among_others(random_walk(600, seed=11, gaps=False)).markets, build(name)
+    trades = run(markets, built.template, built.params).trades
     assert trades
-    assert min(trade.entry_time for trade in trades) > bars.time[built.warm_up]
+    assert all(trade.entry_time > markets[trade.symbol].time[built.warm_up] for trade in trades)
 
 
 MARKETS = st.lists(st.tuples(st.integers(1, 80), st.integers(0, 2**32 - 1)), min_size=1, max_size=3)

@@ -1,9 +1,11 @@
 """Columns: bars that compute each indicator once, hand it out read-only, and stay within their memory."""
 
 import os
+import pickle
 import subprocess
 import sys
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,7 +14,7 @@ from hypothesis import strategies as st
 
 from mastertrade.quant import indicators
 from mastertrade.quant.bars import Bars, FloatArray
-from mastertrade.quant.columns import Columns, columns_of
+from mastertrade.quant.columns import Columns, columns_of, together
 from mastertrade.quant.compiled import Kernel
 from mastertrade.quant.indicators import averages, ranges, strength, volume, windows
 from mastertrade.quant.masks import packed, unpacked
@@ -185,3 +187,40 @@ def test_an_unknown_value_is_forgotten_after_the_warm_up(name: str, absurd: floa
     assert np.isfinite(values[50 + warm_up :]).all()
     assert values[:50].tobytes() == indicator(BARS.close)[:50].tobytes()
     assert values[51:] == pytest.approx(indicator(close[51:]), rel=1e-13, nan_ok=True)
+
+
+def test_markets_know_each_other_and_a_slice_takes_no_later_bar_of_any_of_them_along() -> None:
+    own, other = random_walk(100, seed=1), random_walk(140, seed=2)
+    markets = together({"A": own, "B": other})
+    assert markets["A"].markets is markets
+    assert together(markets) is markets
+    assert Columns(own).markets.keys() == {""}
+    early = markets["A"][:50]
+    assert early.symbol == "A"
+    assert early.markets["A"] is early
+    assert early.markets["B"].time.tolist() == [time for time in other.time.tolist() if time <= own.time[49]]
+    late = markets["A"][20:50].markets["B"].time
+    assert late.tolist() == [time for time in other.time.tolist() if own.time[20] <= time <= own.time[49]]
+    assert len(markets["A"][:0].markets["B"]) == 0
+    assert markets.once("both", lambda: np.zeros(3)) is markets.once("both", lambda: np.ones(3))
+
+
+def test_what_was_computed_of_a_market_alone_is_found_again_beside_others() -> None:
+    alone = Columns(random_walk(30, seed=1))
+    average = alone.sma(3)
+    for _ in range(2):
+        assert together({"A": alone, "B": random_walk(30, seed=2)})["A"].sma(3) is average
+
+
+def travelled(sent: Any) -> Any:
+    return pickle.loads(pickle.dumps(sent))  # noqa: S301 - the bytes are our own
+
+
+def test_columns_travel_to_another_process_as_bars() -> None:
+    markets = together({"A": random_walk(30, seed=1), "B": random_walk(40, seed=2)})
+    markets["A"].sma(3)
+    for there in (travelled(markets)["A"], travelled(markets["A"])):
+        assert there.kept_bytes == 0
+        assert there.sma(3).tobytes() == markets["A"].sma(3).tobytes()
+        assert there.markets["B"].close.tobytes() == markets["B"].close.tobytes()
+    assert travelled(Columns(BARS)).sma(3).tobytes() == Columns(BARS).sma(3).tobytes()

@@ -12,14 +12,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mastertrade.quant.bars import Bars, FloatArray
-from mastertrade.quant.columns import columns_of
+from mastertrade.quant.columns import columns_of, together
 from mastertrade.quant.indicators import rsi, sma
 from mastertrade.quant.masks import packed
 from mastertrade.shared.errors import UsageError
 from mastertrade.strategies import TEMPLATES, Built, Parameters, Range, build, find_look_ahead, ranges
 from mastertrade.strategies.rule import EXAMPLE
 from mastertrade.strategies.template import make
-from tests.pure.sample_bars import random_walk, recorded_bars, written_bars
+from tests.pure.sample_bars import among_others, random_walk, recorded_bars, written_bars
 
 every_template = pytest.mark.parametrize("name", TEMPLATES)
 
@@ -45,7 +45,7 @@ def drawn(name: str, data: st.DataObject) -> Built[Any]:
 @every_template
 @pytest.mark.parametrize("seed", range(3))
 def test_on_a_random_walk_no_template_looks_ahead(name: str, seed: int) -> None:
-    bars, built = random_walk(400, seed), build(name)
+    bars, built = among_others(random_walk(400, seed)), build(name)
     assert built.positions(bars).any(), "without a position the law would say nothing"
     assert find_look_ahead(built.positions, bars, range(1, 401)) is None
 
@@ -53,8 +53,8 @@ def test_on_a_random_walk_no_template_looks_ahead(name: str, seed: int) -> None:
 @every_template
 def test_on_recorded_prices_no_template_looks_ahead(name: str, real_data: Path) -> None:
     built = build(name)
-    for pair in ("BTC_USDT", "DOGE_USDT"):
-        bars = recorded_bars(real_data, pair)[14_000:18_000]  # with the venue's outage of 29 September
+    pairs = {f"{coin}/USDT": recorded_bars(real_data, f"{coin}_USDT") for coin in ("BTC", "DOGE", "ETH")}
+    for bars in (together(pairs)[pair][14_000:18_000] for pair in ("ETH/USDT", "DOGE/USDT")):  # with an outage
         assert built.positions(bars).any()
         known = np.random.default_rng(1).integers(1, 4_000, 100).tolist()
         assert find_look_ahead(built.positions, bars, known) is None
@@ -66,7 +66,7 @@ def test_on_recorded_prices_no_template_looks_ahead(name: str, real_data: Path) 
 @settings(max_examples=25, deadline=None)
 @given(data=st.data(), seed=st.integers(0, 2**32 - 1), count=st.integers(1, 150))
 def test_whatever_the_parameters_no_template_looks_ahead(name: str, data: st.DataObject, seed: int, count: int) -> None:
-    built, bars = drawn(name, data), random_walk(count, seed, deviation=0.02)
+    built, bars = drawn(name, data), among_others(random_walk(count, seed, deviation=0.02))
     assert find_look_ahead(built.positions, bars, [data.draw(st.integers(1, count))]) is None
 
 
@@ -111,7 +111,7 @@ def test_the_check_catches_a_template_that_cheats(cheat: Any) -> None:
 @given(data=st.data(), seed=st.integers(0, 2**32 - 1), count=st.integers(0, 150))
 def test_targets_are_zero_or_one_and_zero_during_warm_up(name: str, data: st.DataObject, seed: int, count: int) -> None:
     built = drawn(name, data)
-    targets = built.positions(random_walk(count, seed, deviation=0.02))
+    targets = built.positions(among_others(random_walk(count, seed, deviation=0.02)))
     assert targets.dtype == np.float64
     assert len(targets) == count
     assert set(targets.tolist()) <= {0.0, 1.0}
@@ -134,7 +134,7 @@ def test_a_mask_says_what_the_targets_say(name: str, data: st.DataObject, seed: 
 @settings(max_examples=25, deadline=None)
 @given(data=st.data(), seed=st.integers(0, 2**32 - 1))
 def test_a_change_of_target_has_confidence_and_evidence(name: str, data: st.DataObject, seed: int) -> None:
-    built, bars = drawn(name, data), random_walk(120, seed, deviation=0.02)
+    built, bars = drawn(name, data), among_others(random_walk(120, seed, deviation=0.02))
     targets = built.positions(bars)
     for i in range(len(bars)):
         changed = targets[i] != (targets[i - 1] if i else 0.0)
@@ -148,7 +148,7 @@ def test_a_change_of_target_has_confidence_and_evidence(name: str, data: st.Data
 
 @every_template
 def test_evidence_and_confidence_know_no_later_bar(name: str) -> None:
-    built, bars = build(name), random_walk(300, seed=6)
+    built, bars = build(name), among_others(random_walk(300, seed=6))
     for i in (0, 13, 50, 120, 299):
         assert built.evidence(bars, i) == built.evidence(bars[: i + 1], i) == built.evidence(bars[: i + 1], -1)
         assert built.confidence(bars, i) == built.confidence(bars[: i + 1], -1)
@@ -221,6 +221,15 @@ def test_the_defaults_are_the_older_systems(name: str) -> None:
         "ma_cross": ("SMA", {"fast": 20, "slow": 50}),
         "rsi_reversion": ("RSI", {"period": 14, "oversold": 30.0, "exit": 55.0, "overbought": 70.0}),
         "rule": ("RULE", {"rule": json.dumps(EXAMPLE, separators=(",", ":"))}),
+        "bollinger_reversion": ("BOLLINGER_BANDS", {"period": 20, "deviations": 2.0, "exit": 0.0}),
+        "macd": ("MACD", {"fast": 12, "slow": 26, "signal": 9}),
+        "donchian_breakout": ("breakout", {"entry": 20, "exit": 10}),
+        "volatility_breakout": ("volatility", {"period": 14, "ranges": 1.5, "exit": 20}),
+        "momentum_rank": ("momentum", {"lookback": 50, "top": 1, "every": 10, "minimum": 0.0}),
+        "btc_correlation": (
+            "btc_correlation",
+            {"window": 60, "correlation": 0.7, "release": 0.5, "momentum": 12, "lead": 0},
+        ),
     }[name]
     assert built.template.name == name
     assert build(name, built.parameters) == built

@@ -16,7 +16,7 @@ from mastertrade.shared.serialization import new_id
 from mastertrade.strategies import TEMPLATES, build
 from mastertrade.strategies.template import Parameters
 from mastertrade.strategy_service.evaluation import Assignment, Templates, evaluate, template_of, valid_until
-from tests.pure.sample_bars import random_walk, written_bars
+from tests.pure.sample_bars import among_others, random_walk, written_bars
 
 NOW = datetime(2021, 1, 1, 12, tzinfo=UTC)
 ASSIGNMENT = Assignment(
@@ -88,9 +88,15 @@ def test_one_bar_changes_nothing() -> None:
 @given(seed=st.integers(0, 10_000), name=st.sampled_from(sorted(TEMPLATES)))
 def test_signals_of_growing_prefixes_are_the_changes_of_the_targets_over_all_bars(seed: int, name: str) -> None:
     """Live equals backtest: what a service sees bar by bar is what a backtest sees at once."""
-    parameters: dict[str, Any] = {"ma_cross": {"fast": 3, "slow": 7}, "rsi_reversion": {"period": 3}}.get(name, {})
+    parameters: dict[str, Any] = {
+        "ma_cross": {"fast": 3, "slow": 7},
+        "rsi_reversion": {"period": 3},
+        "macd": {"fast": 3, "slow": 7, "signal": 3},
+        "momentum_rank": {"lookback": 5, "every": 3},
+        "btc_correlation": {"window": 10},
+    }.get(name, {})
     assignment = replace(ASSIGNMENT, template=name, parameters=parameters)
-    bars = random_walk(120, seed)
+    bars = among_others(random_walk(120, seed))
     targets = build(name, parameters).positions(bars)
     changes = {i: "BUY" if targets[i] else "SELL" for i in range(1, len(bars)) if targets[i] != targets[i - 1]}
 
@@ -128,8 +134,8 @@ def test_a_signal_raised_late_is_never_valid_beyond_the_next_bar() -> None:
 
 
 def test_a_type_without_template_is_named_in_the_error() -> None:
-    with pytest.raises(UsageError, match="'momentum' has no template; known: ma_cross, rsi_reversion"):
-        run(bars_of(1, 2, 3), replace(ASSIGNMENT, type="momentum", template=None))
+    with pytest.raises(UsageError, match="'swing' has no template; known: bollinger_reversion, "):
+        run(bars_of(1, 2, 3), replace(ASSIGNMENT, type="swing", template=None))
 
 
 def test_an_unknown_parameter_is_named_in_the_error() -> None:
@@ -149,5 +155,5 @@ def test_targets_that_are_not_one_0_or_1_for_each_bar_are_refused(targets: tuple
 
 
 def test_older_type_names_mean_the_templates_that_replaced_them() -> None:
-    names = [template_of(kind, TEMPLATES) for kind in ("SMA", "rsi", "ma_cross", "momentum")]
-    assert names == ["ma_cross", "rsi_reversion", "ma_cross", None]
+    names = [template_of(kind, TEMPLATES) for kind in ("SMA", "rsi", "ma_cross", "momentum", "swing")]
+    assert names == ["ma_cross", "rsi_reversion", "ma_cross", "momentum_rank", None]

@@ -9,7 +9,7 @@ from mastertrade.backtest.options import USUAL_FRACTION, Exits, Funding, Margin,
 from mastertrade.backtest.result import BacktestResult, Rules
 from mastertrade.backtest.simulation import simulate
 from mastertrade.quant.bars import Bars
-from mastertrade.quant.columns import columns_of
+from mastertrade.quant.columns import together
 from mastertrade.quant.costs import Costs
 
 P = TypeVar("P")
@@ -79,7 +79,7 @@ def run_on(
         return Alone(symbol, alone, **of_symbol[symbol]).result(template, params, terms)  # type: ignore[arg-type]
     markets = [
         prepare(symbol, columns, template.positions(columns, params), terms, **of_symbol[symbol])  # type: ignore[arg-type]
-        for symbol, columns in ((symbol, columns_of(one)) for symbol, one in by_symbol.items())
+        for symbol, columns in together(by_symbol).items()
     ]
     made = simulate(markets, terms)
     return result_of(made, terms, tuple(by_symbol), intervals.pop(), sum(map(len, by_symbol.values())))

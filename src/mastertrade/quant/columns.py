@@ -1,8 +1,9 @@
-"""Columns: bars that remember what was computed of them, so that a sweep computes each indicator once."""
+"""Columns: bars that remember what was computed of them, so that a sweep computes each indicator once, and that know
+the markets beside them."""
 
-from collections import OrderedDict
-from collections.abc import Callable, Hashable
-from typing import TypeVar
+from collections.abc import Callable, Hashable, Iterator, Mapping
+from operator import getitem
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -11,26 +12,34 @@ from mastertrade.quant.bars import Bars, FloatArray
 from mastertrade.quant.indicators.catalogue import PRICES
 from mastertrade.quant.indicators.ranges import around, trailing
 from mastertrade.quant.masks import Words, packed
+from mastertrade.quant.memory import Memory
 from mastertrade.quant.targets import Truths
 
 MAX_BYTES = 96 * 2**20
-"""Columns kept: 96 of 131,072 bars. The one not asked for the longest is dropped; whoever still holds it keeps it."""
+"""Columns kept: 96 of 131,072 bars."""
 
 Kept = TypeVar("Kept")
 
 
 class Columns(Bars):
     """Bars with every indicator a method: ``columns.sma(20)`` is computed at the first call and found at the others, by
-    whichever strategy. What is handed out is read-only, because others hold it too. A slice knows nothing yet: its
-    columns are computed from its own bars."""
+    whichever strategy. A slice knows nothing yet: its columns are computed from its own bars."""
 
-    __slots__ = ("_kept", "_kept_bytes", "_max_bytes")
+    __slots__ = ("_markets", "_memory", "symbol")
 
-    _kept: OrderedDict[Hashable, tuple[object, int]]
-    _kept_bytes: int
-    _max_bytes: int
+    symbol: str
+    _markets: "Markets | None"
+    _memory: Memory
 
-    def __init__(self, bars: Bars, *, max_bytes: int = MAX_BYTES) -> None:
+    def __init__(
+        self,
+        bars: Bars,
+        *,
+        max_bytes: int = MAX_BYTES,
+        symbol: str = "",
+        markets: "Markets | None" = None,
+        memory: Memory | None = None,
+    ) -> None:
         super().__init__(
             interval_s=bars.interval_s,
             time=bars.time,
@@ -40,33 +49,41 @@ class Columns(Bars):
             close=bars.close,
             volume=bars.volume,
         )
-        object.__setattr__(self, "_kept", OrderedDict())
-        object.__setattr__(self, "_kept_bytes", 0)
-        object.__setattr__(self, "_max_bytes", max_bytes)
+        object.__setattr__(self, "_memory", memory or Memory(max_bytes))
+        object.__setattr__(self, "_markets", markets)
+        object.__setattr__(self, "symbol", symbol)
 
     def __getitem__(self, window: slice) -> "Columns":
-        return Columns(super().__getitem__(window), max_bytes=self._max_bytes)
+        """A part of the bars, and of the markets beside them what was known then: no later bar comes along, and no
+        earlier one if the part begins later than the bars."""
+        part = super().__getitem__(window)
+        if self._markets is None:
+            return Columns(part, max_bytes=self._memory.max_bytes, symbol=self.symbol)
+        begins_later = window.indices(len(self))[0] > 0
+        beside = {symbol: _within(one, part, begins_later) for symbol, one in self._markets.items()}
+        return Markets({**beside, self.symbol: part})[self.symbol]
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Bars travel to another process, what was computed of them does not."""
+        if self._markets is None:
+            return Columns, (Bars.__getitem__(self, slice(None)),)
+        return getitem, (self._markets, self.symbol)
+
+    @property
+    def markets(self) -> "Markets":
+        """The markets traded together, this one among them, by symbol; bars that came alone are the only one."""
+        return self._markets or Markets({self.symbol: self})
 
     @property
     def kept_bytes(self) -> int:
         """What the remembered columns take now."""
-        return self._kept_bytes
+        return self._memory.bytes
 
     def once(self, key: Hashable, make: Callable[[], Kept]) -> Kept:
         """What ``make`` gives, computed the first time this key is asked for: an array, or a tuple of arrays. For
-        columns of your own put the name of your strategy in front of the key."""
-        found = self._kept.get(key)
-        if found is None:
-            made = make()
-            size = _seal(made)
-            self._kept[key] = (made, size)
-            object.__setattr__(self, "_kept_bytes", self._kept_bytes + size)
-            while self._kept_bytes > self._max_bytes and len(self._kept) > 1:
-                _, (_, dropped) = self._kept.popitem(last=False)
-                object.__setattr__(self, "_kept_bytes", self._kept_bytes - dropped)
-            return made
-        self._kept.move_to_end(key)
-        return found[0]  # type: ignore[return-value] # the key says what was made
+        columns of your own put the name of your strategy in front of the key; what is made of other markets too belongs
+        to ``markets.once``."""
+        return self._memory.once(key, make)
 
     def mask(self, key: Hashable, truths: Callable[[], Truths]) -> Words:
         """A condition as one bit a bar, packed the first time this key is asked for; see ``quant.masks``."""
@@ -168,16 +185,48 @@ class Columns(Bars):
         return found
 
 
+class Markets(Mapping[str, Columns]):
+    """Columns of several instruments by symbol, each knowing the others. What concerns several is computed once too;
+    what was computed of one alone is found again."""
+
+    __slots__ = ("_columns", "_memory")
+
+    def __init__(self, bars: Mapping[str, Bars]) -> None:
+        self._columns = {
+            symbol: Columns(one, symbol=symbol, markets=self, memory=one._memory if isinstance(one, Columns) else None)
+            for symbol, one in bars.items()
+        }
+        self._memory = Memory(MAX_BYTES)
+
+    def __getitem__(self, symbol: str) -> Columns:
+        return self._columns[symbol]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._columns)
+
+    def __len__(self) -> int:
+        return len(self._columns)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Markets, ({symbol: Bars.__getitem__(one, slice(None)) for symbol, one in self.items()},)
+
+    def once(self, key: Hashable, make: Callable[[], Kept]) -> Kept:
+        """As of ``Columns``: for arrays made of several markets."""
+        return self._memory.once(key, make)
+
+
 def columns_of(bars: Bars) -> Columns:
     """The bars as columns; bars that already are keep what they remember."""
     return bars if isinstance(bars, Columns) else Columns(bars)
 
 
-def _seal(made: object) -> int:
-    """Make it read-only; how many bytes it takes."""
-    if isinstance(made, np.ndarray):
-        made.flags.writeable = False
-        return made.nbytes
-    if isinstance(made, tuple):
-        return sum(_seal(part) for part in made)
-    raise TypeError(f"a column must be an array or a tuple of arrays, not {type(made).__name__}")
+def together(bars: Mapping[str, Bars]) -> Markets:
+    """The bars as columns that know each other; markets that already do keep what they remember."""
+    return bars if isinstance(bars, Markets) else Markets(bars)
+
+
+def _within(bars: Bars, part: Bars, begins_later: bool) -> Bars:
+    """What of the bars was known at the end of the part, and since its beginning."""
+    span = (part.time[0], part.time[-1] + 1) if len(part) else (0, 0)
+    first, last = np.searchsorted(bars.time, span)
+    return Bars.__getitem__(bars, slice(int(first) if begins_later else 0, int(last)))

@@ -13,7 +13,7 @@ from mastertrade.backtest.score import Score, score_of
 from mastertrade.backtest.trials import Outcome, Trial
 from mastertrade.backtest.workers import reason_of, seed_everything
 from mastertrade.quant.bars import Bars
-from mastertrade.quant.columns import Columns, columns_of
+from mastertrade.quant.columns import Markets, together
 from mastertrade.research.options import Options, of_markets
 from mastertrade.strategies import Strategy
 
@@ -56,9 +56,9 @@ class Evaluation:
         return self._alone.score(built.template, built.params, options.terms)
 
     @cached_property
-    def _columns(self) -> Mapping[str, Columns]:
+    def _columns(self) -> Markets:
         """The markets with what was computed of them, for all trials."""
-        return {symbol: columns_of(bars) for symbol, bars in self.markets.items()}
+        return together(self.markets)
 
     @cached_property
     def _alone(self) -> Alone | None:

@@ -7,7 +7,10 @@ from dataclasses import asdict, dataclass, fields
 from difflib import get_close_matches
 from typing import Annotated, Any, Generic, Protocol, TypeVar, get_args, get_origin, get_type_hints
 
-from mastertrade.quant.bars import Bars, FloatArray
+import numpy as np
+from numpy.typing import NDArray
+
+from mastertrade.quant.bars import Bars, FloatArray, TimeArray
 from mastertrade.quant.columns import Columns, columns_of
 from mastertrade.shared.errors import UsageError
 
@@ -49,7 +52,11 @@ P = TypeVar("P", bound=Parameters)
 
 
 class Template(Protocol[P]):
-    """One idea of when to hold an instrument. ``legacy_type`` is its name in the older system's strategy rows."""
+    """One idea of when to hold an instrument. ``legacy_type`` is its name in the older system's strategy rows.
+
+    One that looks at the markets beside the instrument says so with ``reads_markets = True`` and finds them in
+    ``columns.markets``, by symbol. Their bars need not stand at the same times, and may end before or after: what was
+    known at a bar is what ``as_of`` gives."""
 
     @property
     def name(self) -> str: ...
@@ -137,6 +144,17 @@ def ranges(parameter_type: type[Parameters]) -> dict[str, tuple[type, Range]]:
         kind, allowed = get_args(hints[field.name])
         found[field.name] = (kind, allowed)
     return found
+
+
+def reads_markets(template: Template[Any]) -> bool:
+    """Whether the template must be handed the other markets of its strategy."""
+    return bool(getattr(template, "reads_markets", False))
+
+
+def as_of(time: TimeArray, bars: Bars) -> NDArray[np.int64]:
+    """At each of these times the place of the last bar of ``bars`` that was closed with a bar of then; -1 before the
+    first."""
+    return np.searchsorted(bars.time, time, side="right") - 1
 
 
 def known_values(i: int, series: Mapping[str, FloatArray]) -> dict[str, float]:

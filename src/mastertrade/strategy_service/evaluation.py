@@ -10,7 +10,7 @@ from mastertrade.domain.strategy import Signal, SignalType
 from mastertrade.quant.bars import Bars
 from mastertrade.quant.columns import columns_of
 from mastertrade.shared.errors import BadData, UsageError
-from mastertrade.strategies.template import Built, Template, make, nearest_name
+from mastertrade.strategies.template import Built, Template, make, nearest_name, reads_markets
 
 Templates = Mapping[str, Template[Any]]
 TIMEFRAME_NAMES = ("timeframe", "timeframes")
@@ -47,6 +47,11 @@ def template_of(legacy_type: str, templates: Templates) -> str | None:
     return legacy_type if legacy_type in templates else by_type.get(legacy_type.upper())
 
 
+def reads_markets_of(assignment: Assignment, templates: Templates) -> bool:
+    """Whether the assignment must be shown the other markets of its strategy."""
+    return any(name == assignment.template and reads_markets(template) for name, template in templates.items())
+
+
 def build_assignment(assignment: Assignment, templates: Templates) -> Built[Any]:
     """The checked template of an assignment. UsageError names what is unknown or out of range."""
     if assignment.template is None:
@@ -66,7 +71,8 @@ def evaluate(
     valid_s: float,
     make_id: Callable[[datetime], UUID],
 ) -> Signal | None:
-    """The signal of the last bar: BUY where the target rose, SELL where it fell, else None."""
+    """The signal of the last bar: BUY where the target rose, SELL where it fell, else None. The bars are columns of
+    ``together`` where the template reads the markets beside them."""
     built = build_assignment(assignment, templates)
     if len(bars) < 2:
         return None

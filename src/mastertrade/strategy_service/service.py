@@ -3,18 +3,20 @@
 import logging
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from itertools import groupby
 from uuid import UUID
 
 from mastertrade.domain.events import CandlesClosed, SignalRaised
 from mastertrade.messaging.bus import Bus, Subscription
-from mastertrade.quant.bars import BarSource
+from mastertrade.quant.bars import Bars, BarSource
+from mastertrade.quant.columns import together
 from mastertrade.shared.clock import Clock
 from mastertrade.shared.errors import DatabaseError, DependencyDown, UsageError
 from mastertrade.shared.postgres_manager import PostgresManager, Transaction
 from mastertrade.shared.serialization import new_id
 from mastertrade.strategy_service.bar_history import BarHistory
 from mastertrade.strategy_service.config import StrategySettings
-from mastertrade.strategy_service.evaluation import Assignment, Evaluation, Templates, evaluate
+from mastertrade.strategy_service.evaluation import Assignment, Evaluation, Templates, evaluate, reads_markets_of
 from mastertrade.strategy_service.postgres_database import StrategyPostgresDatabase
 from mastertrade.strategy_service.registry import StrategyRegistry
 
@@ -65,16 +67,36 @@ class StrategyService:
             tx, venues=event.venues, interval_s=event.interval_s, close=close, account_ids=self._account_ids
         )
         closed = {candle.instrument_id for candle in event.candles}
-        evaluations = [await self._run(assignment, close) for assignment in due if assignment.instrument_id in closed]
+        of_strategy = {strategy_id: list(all_of_it) for strategy_id, all_of_it in groupby(due, lambda a: a.strategy_id)}
+        evaluations = []
+        for together_due in of_strategy.values():
+            evaluations += await self._run_strategy(together_due, closed, close)
         if evaluations:
             await self._database.record_evaluations(tx, evaluations, at=self._clock.now())
             await self._raise_signals(evaluations, event, tx)
 
-    async def _run(self, assignment: Assignment, close: datetime) -> Evaluation:
+    async def _run_strategy(self, due: Sequence[Assignment], closed: set[int], close: datetime) -> list[Evaluation]:
+        """All instruments of one strategy. One that compares markets decides on all of them, once the last is there:
+        what it would make of some of them is not what a backtest makes of all."""
+        if not reads_markets_of(due[0], self._templates):
+            return [await self._run(assignment, close) for assignment in due if assignment.instrument_id in closed]
+        if not any(assignment.instrument_id in closed for assignment in due):
+            return []
+        known = {one.symbol: await self._history.through(one.instrument_id, one.timeframe_s, close) for one in due}
+        missing = ", ".join(symbol for symbol, bars in known.items() if bars is None)
+        if missing:
+            error = f"waits for the bar up to {close} of {missing}"
+            return [Evaluation(assignment=one, seconds=0.0, error=error) for one in due]
+        markets = together({symbol: bars for symbol, bars in known.items() if bars is not None})
+        return [await self._run(assignment, close, markets[assignment.symbol]) for assignment in due]
+
+    async def _run(self, assignment: Assignment, close: datetime, known: Bars | None = None) -> Evaluation:
         """One evaluation; its own failure is its result, so that the other strategies run."""
         started = self._clock.monotonic()
         try:
-            bars = await self._history.through(assignment.instrument_id, assignment.timeframe_s, close)
+            bars = known
+            if bars is None:
+                bars = await self._history.through(assignment.instrument_id, assignment.timeframe_s, close)
             if bars is None:
                 return Evaluation(assignment=assignment, seconds=0.0, error=f"the bar up to {close} is incomplete")
             signal = evaluate(
