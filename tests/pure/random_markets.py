@@ -14,6 +14,9 @@ from mastertrade.quant.costs import FREE, Costs
 
 MINUTE_MS = 60_000
 MOST_BARS = 30
+COLUMNS = (
+    "time", "open", "high", "low", "close", "volume", "targets", "long_unit", "short_unit", "atr", "impact", "funding",
+)  # fmt: skip
 FINE = 3
 """Finer bars of a bar."""
 LEVELS = np.array([0.0, 0.0, 0.0, 1.0, 1.0, 0.5, -1.0, -0.3])
@@ -25,6 +28,8 @@ def random_cases(seed: int, count: int) -> list[tuple[list[Market], Terms]]:
     numbers = np.random.default_rng(seed)
     shorts = bool(numbers.random() < 0.5)
     markets = [random_market(numbers, f"M{place}", shorts=shorts) for place in range(int(numbers.integers(1, 4)))]
+    if numbers.random() < 0.3:
+        markets = _in_step(markets)
     cases = []
     for _ in range(count):
         terms = random_terms(numbers.random(40).tolist(), shorts=shorts)
@@ -34,6 +39,19 @@ def random_cases(seed: int, count: int) -> list[tuple[list[Market], Terms]]:
         }
         cases.append(([replace(market, **lacking) for market in markets] if lacking else markets, terms))
     return cases
+
+
+def _in_step(markets: list[Market]) -> list[Market]:
+    """All with bars at the same times: columns as long as the shortest."""
+    count = min(map(len, markets))
+    cut: list[dict[str, Any]] = [
+        {name: value[:count] for name in COLUMNS if isinstance(value := getattr(market, name), np.ndarray)}
+        for market in markets
+    ]
+    return [
+        replace(market, **{**columns, "time": markets[0].time[:count]}, detail=None)
+        for market, columns in zip(markets, cut, strict=True)
+    ]
 
 
 def random_terms(draws: list[float], *, shorts: bool) -> Terms:

@@ -116,6 +116,10 @@ class Exits:
         return max(self.stop_loss, self.stop_atr, self.trailing, self.trailing_atr) > 0.0
 
     @property
+    def has_moving_stop(self) -> bool:
+        return max(self.trailing, self.trailing_atr, self.break_even) > 0.0
+
+    @property
     def needs_atr(self) -> bool:
         return max(self.stop_atr, self.target_atr, self.trailing_atr) > 0.0
 

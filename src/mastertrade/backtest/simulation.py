@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from importlib.util import find_spec
 from typing import Any
+from weakref import finalize
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,15 +36,18 @@ def compiled(markets: Sequence[Market], terms: Terms) -> Simulated:
     places["rule"], places["last_rule"] = first_rule[:-1], first_rule[1:]
     account["cash"] = terms.cash
     steps, bars = int(first[-1]), [market.time for market in markets]
-    times, equity, invested = np.empty(steps, np.int64), np.empty(steps), np.empty(steps)
+    is_in_step = all(one is bars[0] or np.array_equal(one, bars[0]) for one in bars)
+    times = np.empty(0 if is_in_step else steps, np.int64)
+    steps = len(bars[0]) if is_in_step else steps
+    equity, invested = np.empty(steps), np.empty(steps)
     targets = _joined([market.targets for market in markets])
     trades = np.zeros(_most_trades(targets, len(markets)), TRADE_DTYPE)
     exits = terms.exits
     has_exits = terms.shorts or terms.margin.leverage > 1.0 or any(getattr(exits, name) for name in EXIT_NAMES)
     columns = Columns(
         first=first,
-        time=_joined(bars),
-        **{name: _joined([getattr(market, name) for market in markets]) for name in PRICES},
+        time=_joined_once(bars),
+        **{name: _joined_once([getattr(market, name) for market in markets]) for name in PRICES},
         targets=targets,
         **{
             name: _filled([getattr(market, name) for market in markets], lengths)
@@ -55,15 +59,19 @@ def compiled(markets: Sequence[Market], terms: Terms) -> Simulated:
     )
     kernel.simulate(
         *columns, places, account, terms_record(terms), trades, times, equity, invested,
-        markets[0].interval_ms, has_exits,
+        has_exits, is_in_step,
     )  # fmt: skip
     told = account[0]
-    made = int(told["steps"])
+    made, rows = int(told["steps"]), trades[: int(told["trades"])]
+    for name in ("entry_time", "exit_time"):
+        rows[name] = columns.time[rows[name]]
+    rows["bars_held"][told["ended"] :] += 1
+    rows["exit_time"][told["ended"] :] += markets[0].interval_ms
     return Simulated(
-        time=times[:made],
+        time=(bars[0] if is_in_step else times)[:made],
         equity=equity[:made],
         invested=invested[:made],
-        trades=Trades(trades[: int(told["trades"])], [market.symbol for market in markets]),
+        trades=Trades(rows, [market.symbol for market in markets]),
         counts=Counts(
             **{name: int(told[name]) for name in ("unfilled", "carried", "ambiguous", "drilled", "liquidations")}
         ),
@@ -76,15 +84,34 @@ def _most_trades(targets: FloatArray, markets: int) -> int:
     return int(np.count_nonzero((targets[1:] != targets[:-1]) & (targets[1:] != 0.0))) + markets
 
 
-def _joined(columns: list[NDArray[Any]]) -> NDArray[Any]:
+def _joined(columns: Sequence[NDArray[Any]]) -> NDArray[Any]:
     """One behind the other, as the loop was compiled to take them."""
     return np.ascontiguousarray(columns[0]) if len(columns) == 1 else np.concatenate(columns)
+
+
+_kept: dict[tuple[int, ...], NDArray[Any]] = {}
+
+
+def _joined_once(columns: Sequence[NDArray[Any]]) -> NDArray[Any]:
+    """Of columns that come again and again, as prices do in a sweep; kept as long as the first of them lives."""
+    key = tuple(map(id, columns))
+    if len(columns) == 1:
+        return _joined(columns)
+    if key in _kept:
+        return _kept[key]
+    made = _joined(columns)
+    for column in {id(column): column for column in columns}.values():
+        finalize(column, _kept.pop, key, None)
+    _kept[key] = made
+    return made
 
 
 def _filled(columns: list[FloatArray], lengths: list[int]) -> FloatArray:
     """Joined; where only some markets have the column, the others have zeros."""
     if not any(len(column) for column in columns):
         return NOTHING
+    if all(len(column) for column in columns):
+        return _joined_once(columns)
     return _joined([column if len(column) else np.zeros(count) for column, count in zip(columns, lengths, strict=True)])
 
 
