@@ -43,8 +43,8 @@ async def recorded_markets(folder: Path, file: str, venue: str) -> dict[str, Ven
     [
         ("binance_usdm", "binanceusdm", 120, "BTC/USDT:USDT", "0.01", "0.001", "5", ()),
         ("coinbase", "coinbaseexchange", 162, "BTC/USD", "0.01", "0.00000001", "5", ()),
-        ("kraken", "kraken", 289, "BTC/USDT", "0.1", "0.00000001", "0", ("min notional",)),
-        ("okx", "okx", 679, "BTC/USDT", "0.1", "0.00000001", "0", ("min notional",)),
+        ("kraken", "kraken", 289, "BTC/USDT", "0.1", "0.00000001", "0", ("minimum notional",)),
+        ("okx", "okx", 679, "BTC/USDT", "0.1", "0.00000001", "0", ("minimum notional",)),
     ],
 )
 async def test_rules_of_recorded_venues_are_read_exactly_and_guesses_are_named(

@@ -2,8 +2,7 @@
 wrong on the way, and what the venue does not have is known."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -12,15 +11,7 @@ import pytest
 
 from mastertrade.exchanges.ccxt_markets import CcxtFeed
 from mastertrade.exchanges.market_feed import FeedKind, UnknownSymbol, UnsupportedTimeframe
-from mastertrade.exchanges.simulated import (
-    Fault,
-    FaultKind,
-    FaultScript,
-    GivenCandles,
-    LocalMarket,
-    SimulatedVenue,
-    VenueTime,
-)
+from mastertrade.exchanges.simulated import Fault, FaultKind
 from mastertrade.market_data_service import downloading
 from mastertrade.market_data_service.candle_store import CandleStore
 from mastertrade.market_data_service.download_report import SeriesDownload, Wanted
@@ -31,28 +22,11 @@ from mastertrade.quant.bars import Bars
 from mastertrade.shared.clock import SystemClock
 from mastertrade.shared.postgres_manager import PostgresManager
 from mastertrade.shared.retry import Backoff
+from tests.postgres.local_venue import market_of, venue_with
 from tests.postgres.market_seed import MINUTE, NOON, minutes
 
 IMPATIENT = Backoff(first_s=0.01, longest_s=0.05, for_s=5.0)
 HOUR = timedelta(hours=1)
-
-
-def market_of(bars: Bars, base: str = "BTC") -> LocalMarket:
-    return LocalMarket(base=base, quote="USDT", price_decimals=2, volume_decimals=6, candles=GivenCandles(bars))
-
-
-@asynccontextmanager
-async def venue_with(
-    *markets: LocalMarket, now: datetime, faults: Sequence[Fault] = ()
-) -> AsyncIterator[tuple[SimulatedVenue, CcxtFeed]]:
-    """Its time stands still at ``now``."""
-    time = VenueTime(to_milliseconds(now), speed=0)
-    async with SimulatedVenue(markets, time=time, faults=FaultScript(faults)) as venue:
-        feed = CcxtFeed("binance", url=venue.url)
-        try:
-            yield venue, feed
-        finally:
-            await feed.close()
 
 
 def downloader(database: PostgresManager, feed: CcxtFeed, *, claim_s: float = 15.0) -> Downloader:
@@ -179,7 +153,7 @@ async def test_what_does_not_exist_is_said_before_anything_is_asked_for(database
     async with venue_with(market_of(minutes(10)), now=NOON + HOUR) as (_, feed):
         with pytest.raises(UnknownSymbol, match=r"binance lists no BTC/USDC among its 2 markets; near it: BTC/USDT"):
             await download(database, feed, NOON, symbols=["BTC/USDC"])
-        with pytest.raises(UnsupportedTimeframe, match=r"no candles of 120 s; it has 1s, 1m, 3m"):
+        with pytest.raises(UnsupportedTimeframe, match=r"no candles of 2m; it has 1s, 1m, 3m"):
             await download(database, feed, NOON, intervals_s=[120])
     assert await database.fetchval("SELECT count(*) FROM instruments") == 0
 

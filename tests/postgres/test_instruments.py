@@ -8,11 +8,15 @@ from decimal import Decimal
 import pytest
 
 from mastertrade.domain.market import InstrumentKind, InstrumentStatus, ListedInstrument
+from mastertrade.market_data_service.instrument_sync import InstrumentSync
 from mastertrade.market_data_service.postgres_database import MarketDataPostgresDatabase
 from mastertrade.market_data_service.postgres_instruments import InstrumentsPostgresDatabase, LeverageTier
 from mastertrade.market_data_service.rules import listing
+from mastertrade.shared.clock import ReplayClock
 from mastertrade.shared.errors import ConstraintViolated
 from mastertrade.shared.postgres_manager import PostgresManager
+from tests.postgres.local_venue import market_of, venue_with
+from tests.postgres.market_seed import minutes
 
 MONDAY = datetime(2024, 5, 6, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -84,6 +88,31 @@ async def test_a_market_the_venue_no_longer_lists_is_delisted_and_may_come_back(
     assert await sync(database, [BTC], MONDAY + 2 * DAY) == (0, 1)
     versions = await store.instrument_versions(database, await id_of(database, "BTC/USDT"))
     assert [version.status.value for version in versions] == ["tradable", "delisted", "tradable"]
+
+
+async def test_a_list_asked_for_again_closes_what_changed_and_delists_what_is_gone(
+    database: PostgresManager,
+) -> None:
+    """Over the real client, from a venue on this machine that lists other rules on Tuesday."""
+    store = InstrumentsPostgresDatabase()
+    clock = ReplayClock(MONDAY)
+    btc, eth = market_of(minutes(5), "BTC"), market_of(minutes(5), "ETH")
+    coarser = replace(btc, price_decimals=1)
+    found = []
+    for markets, at in (([btc, eth], MONDAY), ([btc, eth], MONDAY + DAY / 2), ([coarser], MONDAY + DAY)):
+        clock.advance(at)
+        async with venue_with(*markets, now=at) as (_, feed):
+            changes = await InstrumentSync(feed=feed, manager=database, clock=clock).sync()
+            found.append((changes.listed, changes.added, changes.changed, changes.delisted))
+    assert found == [(4, 4, 0, ()), (4, 0, 0, ()), (2, 0, 2, ("ETH/USDT", "ETH/USDT:USDT"))]
+
+    known = {one.instrument.symbol: one for one in await store.known_instruments(database, venue="binance")}
+    assert known["BTC/USDT"].instrument.tick_size == Decimal("0.1")
+    assert known["BTC/USDT"].valid_from == known["ETH/USDT"].valid_from == MONDAY + DAY
+    assert known["ETH/USDT"].instrument.status is InstrumentStatus.DELISTED
+    assert not known["BTC/USDT"].is_assumed
+    before, now = await store.instrument_versions(database, known["BTC/USDT:USDT"].instrument.id)
+    assert (before.tick_size, before.valid_to, now.valid_from) == (Decimal("0.01"), MONDAY + DAY, MONDAY + DAY)
 
 
 async def test_versions_cannot_overlap_even_when_the_writers_clock_goes_back(database: PostgresManager) -> None:

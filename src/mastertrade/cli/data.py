@@ -6,6 +6,7 @@ from mastertrade.cli.data_catalogue import list_gaps, list_series
 from mastertrade.cli.data_download import download
 from mastertrade.cli.data_export import export_files
 from mastertrade.cli.data_import import import_files
+from mastertrade.cli.data_instruments import instruments
 from mastertrade.cli.data_quality import quality, quarantine
 from mastertrade.cli.data_rollup import rollup
 from mastertrade.cli.data_snapshot import snapshot
@@ -20,3 +21,4 @@ data.command("quality")(quality)
 data.add_typer(quarantine, name="quarantine")
 data.add_typer(snapshot, name="snapshot")
 data.command("download")(download)
+data.command("instruments")(instruments)

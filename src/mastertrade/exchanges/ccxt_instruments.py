@@ -41,7 +41,7 @@ def venue_market(market: Mapping[str, Any], precision_mode: int) -> VenueMarket 
         contract_size=rules.positive("contract size", market.get("contractSize"), Decimal(1), kind),
         tick_size=rules.step("tick", precision.get("price"), precision_mode, _least(limits, "price")),
         lot_size=rules.step("lot", precision.get("amount"), precision_mode, _least(limits, "amount")),
-        min_notional=rules.bound("min notional", _least(limits, "cost")),
+        min_notional=rules.bound("minimum notional", _least(limits, "cost")),
         maker_fee=rules.fee("maker fee", market.get("maker"), is_rebate_possible=True),
         taker_fee=rules.fee("taker fee", market.get("taker"), is_rebate_possible=False),
         status=InstrumentStatus.HALTED if market.get("active") is False else InstrumentStatus.TRADABLE,

@@ -64,6 +64,14 @@ SELECT i.id, i.venue, i.symbol, i.base, i.quote, v.tick_size, v.lot_size, v.min_
  WHERE i.id = :instrument_id
  ORDER BY v.valid_from <= :as_of DESC, abs(extract(epoch FROM v.valid_from - :as_of)) LIMIT 1;
 
+-- name: known_instruments
+-- Why: whoever chooses a market looks at its rules, and at since when they are so.
+SELECT i.id, i.venue, i.symbol, i.base, i.quote, i.tick_size, i.lot_size, i.min_notional, i.maker_fee, i.taker_fee, i.status,
+       i.kind, i.settle, i.contract_size, i.rules_source, v.valid_from
+  FROM instruments i JOIN instrument_versions v ON v.instrument_id = i.id AND v.valid_to IS NULL
+ WHERE :venue::text IS NULL OR i.venue = :venue
+ ORDER BY i.venue, i.symbol LIMIT :limit;
+
 -- name: instrument_versions
 -- Why: what has changed about a market, and when.
 SELECT instrument_id, valid_from, valid_to, contract_size, tick_size, lot_size, min_notional, maker_fee, taker_fee, status,

@@ -31,6 +31,15 @@ class InstrumentVersion:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class KnownInstrument:
+    """The present rules of a market, and since when they are so; ``is_assumed``: no venue and no file has told them."""
+
+    instrument: Instrument
+    valid_from: datetime
+    is_assumed: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LeverageTier:
     """Between two notionals of a position: the margin it must keep, as a fraction, and its highest leverage.
     ``notional_to`` is None where there is no limit."""
@@ -123,6 +132,20 @@ class InstrumentsPostgresDatabase:
         """The instrument with the rules of that time, or with the first known ones for a time before them."""
         row = await QUERIES.fetchrow(db, "instrument_at", instrument_id=instrument_id, as_of=as_of)
         return None if row is None else instrument_of(row)
+
+    async def known_instruments(
+        self, db: Database, *, venue: str | None = None, limit: int = 100_000
+    ) -> list[KnownInstrument]:
+        """Of one venue or of all, with the rules of the present, by venue and symbol."""
+        found = []
+        for row in await QUERIES.fetch(db, "known_instruments", venue=venue, limit=limit):
+            columns = dict(row)
+            valid_from, source = columns.pop("valid_from"), columns.pop("rules_source")
+            instrument = Instrument(
+                **{**columns, "status": InstrumentStatus(row["status"]), "kind": InstrumentKind(row["kind"])}
+            )
+            found.append(KnownInstrument(instrument=instrument, valid_from=valid_from, is_assumed=source == "assumed"))
+        return found
 
     async def instrument_versions(self, db: Database, instrument_id: int) -> list[InstrumentVersion]:
         rows = await QUERIES.fetch(db, "instrument_versions", instrument_id=instrument_id)
