@@ -155,7 +155,7 @@ class CcxtFeed:
             await self._require_market(symbol)
         async with self._gate.asking("tickers"):
             given = await self._client.fetch_tickers(list(symbols) if symbols is not None else None)
-            return [_ticker_row(given[symbol]) for symbol in sorted(given)]
+            return [ticker_row(given[symbol]) for symbol in sorted(given)]
 
     async def now(self) -> datetime:
         ours = datetime.now(UTC)
@@ -227,7 +227,7 @@ def _trade_row(given: Mapping[str, Any]) -> TradeRow:
     )
 
 
-def _ticker_row(given: Mapping[str, Any]) -> TickerRow:
+def ticker_row(given: Mapping[str, Any]) -> TickerRow:
     texts = {name: None if given.get(name) is None else str(given[name]) for name in ("bid", "ask", "last")}
     volume = given.get("baseVolume")
     return TickerRow(
