@@ -1,0 +1,1 @@
+"""Portfolio risk: tails, volatility, joint movement, positions together, and whether the forecasts were right."""
