@@ -11,7 +11,7 @@ from mastertrade.backtest import events, twin
 from mastertrade.backtest.market import NOTHING, Market
 from mastertrade.backtest.options import Exits, Margin, Sizing, SizingMethod, Terms
 from mastertrade.backtest.result import ExitReason, Rules, Simulated
-from mastertrade.quant import metrics
+from mastertrade.quant import masks, metrics
 from mastertrade.quant.costs import FREE, Costs
 from mastertrade.quant.masks import packed, unpacked
 
@@ -30,12 +30,11 @@ def test_the_event_loop_equals_the_twin_on_random_markets(batch: int) -> None:
             terms = random_terms(numbers)
             market = random_market(numbers, terms)
             assert events.can_run(market, terms)
-            ready, mask = events.prepare_events(market), events.mask_of(market.targets)
+            ready, mask = events.Events(market, terms), masks.all_or_nothing(market.targets)
             assert mask is not None
-            slow, fast = twin.simulate([market], terms), events.simulate(ready, mask, terms)
-            many = events.simulate_many(ready, [mask, np.zeros_like(mask), mask], terms)
+            slow, fast = twin.simulate([market], terms), ready.simulate(mask)
             where = f"seed {seed}, case {case}"
-            assert (fast is None) == bool(many.was_cut[0]), where
+            assert (fast is None) == ready.sum_up(mask).was_cut, where
             assert fast is None or not slow.counts.carried, where
             met["cut"] += fast is None
             if fast is None:
@@ -45,16 +44,16 @@ def test_the_event_loop_equals_the_twin_on_random_markets(batch: int) -> None:
             assert fast.equity.tobytes() == slow.equity.tobytes(), where
             assert fast.invested.tobytes() == slow.invested.tobytes(), where
             assert not slow.is_ruined, where
-            check_summary(many, 0, slow, terms, where)
-            check_summary(many, 2, slow, terms, where)
-            assert many.trades[1] == 0
+            check_summary(ready.sum_up(mask), slow, terms, where)
+            assert ready.sum_up(np.zeros_like(mask)).trades == 0
+            check_summary(ready.sum_up(mask), slow, terms, where)
             met.update(asdict(slow.counts))
             met.update(ExitReason(reason).name for reason in slow.trades.rows["reason"].tolist())
     expected = {"cut", "unfilled", "ambiguous", "SIGNAL", "STOP", "TARGET", "TIME", "END"}
     assert {name for name, times in met.items() if times > 2} >= expected, "the cases should meet what can happen"
 
 
-def check_summary(many: events.Summaries, one: int, slow: Simulated, terms: Terms, where: str) -> None:
+def check_summary(told: events.Summary, slow: Simulated, terms: Terms, where: str) -> None:
     """What a sweep keeps of a strategy is what can be worked out of the twin's equity and trades."""
     nets = slow.trades.net.tolist()
     drawdown = metrics.max_drawdown(np.concatenate(([terms.cash], slow.equity)))
@@ -73,9 +72,9 @@ def check_summary(many: events.Summaries, one: int, slow: Simulated, terms: Term
         "ambiguous": slow.counts.ambiguous,
         "invested_bars": int((slow.invested > 0.0).sum()),
     }
-    assert {name: getattr(many, name)[one] for name in expected} == expected, where
+    assert {name: getattr(told, name) for name in expected} == expected, where
     daily = metrics.daily_equity(terms.cash, slow.time, slow.equity)
-    assert many.daily_equity[one].tobytes() == daily.tobytes(), where
+    assert told.daily_equity.tobytes() == daily.tobytes(), where
 
 
 def random_terms(numbers: np.random.Generator) -> Terms:
@@ -145,18 +144,20 @@ def test_it_says_what_it_cannot_do() -> None:
     for name in {one.name for one in fields(Exits)} - {"atr_period"}:
         exits = replace(Exits(), **{name: 1 if name == "time_bars" else 0.01})
         assert events.can_run(market, replace(terms, exits=exits)) == (name in fixed), name
-    assert events.mask_of(np.array([0.0, 0.5, 1.0])) is None
-    assert events.mask_of(np.array([0.0, -1.0])) is None
+    assert masks.all_or_nothing(np.array([0.0, 0.5, 1.0])) is None
+    assert masks.all_or_nothing(np.array([0.0, -1.0])) is None
 
 
 def test_a_mask_that_does_not_fit_the_bars_is_refused() -> None:
     terms = Terms()
     market = replace(random_market(np.random.default_rng(2), terms), time=np.arange(70) * MINUTE_MS)
     short = replace(market, **{name: np.ones(70) for name in ("open", "high", "low", "close", "volume", "long_unit")})
-    ready = events.prepare_events(short)
-    with pytest.raises(ValueError, match="do not fit 70 bars, which need 2 words"):
-        events.simulate_many(ready, [packed(np.zeros(64, bool))], terms)
+    ready = events.Events(short, terms)
+    with pytest.raises(ValueError, match="does not fit 70 bars, which need 2 words"):
+        ready.sum_up(packed(np.zeros(64, bool)))
     with pytest.raises(ValueError, match="bits after the last of 70 bars"):
-        events.simulate_many(ready, [packed(np.ones(71, bool))], terms)
+        ready.simulate(packed(np.ones(71, bool)))
     mask = packed(np.arange(70) % 3 == 0)
-    assert events.mask_of(unpacked(mask, 70).astype(np.float64)) is not None
+    again = masks.all_or_nothing(unpacked(mask, 70).astype(np.float64))
+    assert again is not None
+    assert again.tolist() == mask.tolist()

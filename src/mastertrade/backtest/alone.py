@@ -12,6 +12,7 @@ from mastertrade.backtest.options import Funding, RulesVersion, Terms
 from mastertrade.backtest.result import BacktestResult, Rules, Simulated
 from mastertrade.backtest.score import Score, score_of, score_of_summary
 from mastertrade.backtest.simulation import simulate
+from mastertrade.quant import masks
 from mastertrade.quant.bars import Bars, FloatArray
 from mastertrade.quant.columns import Columns, columns_of
 from mastertrade.quant.masks import Words, unpacked
@@ -41,14 +42,14 @@ class Alone:
         self.symbol = symbol
         self.columns = columns_of(bars)
         self._rules, self._funding, self._detail = rules, funding, detail
-        self._ready: tuple[Terms, Market, events.EventMarket | None] | None = None
+        self._ready: tuple[Terms, Market, events.Events | None] | None = None
 
     def result(self, template: Decides[P_contra], params: P_contra, terms: Terms) -> BacktestResult:
         market, ready = self.prepared(terms)
         targets, mask = self._decided(template, params, wants_mask=ready is not None)
         made = None
         if ready is not None and mask is not None:
-            made = events.simulate(ready, mask, terms)
+            made = ready.simulate(mask)
         return self._whole(made or self._general(market, targets, mask, terms), terms)
 
     def score(self, template: Decides[P_contra], params: P_contra, terms: Terms) -> Score:
@@ -56,18 +57,18 @@ class Alone:
         market, ready = self.prepared(terms)
         targets, mask = self._decided(template, params, wants_mask=ready is not None)
         if ready is not None and mask is not None:
-            told = events.simulate_many(ready, [mask], terms)
-            if not told.was_cut[0]:
-                return score_of_summary(told, 0, self.columns, terms.cash)
+            told = ready.sum_up(mask)
+            if not told.was_cut:
+                return score_of_summary(told, self.columns, terms.cash)
         return score_of(self._whole(self._general(market, targets, mask, terms), terms))
 
-    def prepared(self, terms: Terms) -> tuple[Market, events.EventMarket | None]:
+    def prepared(self, terms: Terms) -> tuple[Market, events.Events | None]:
         """The market on these terms; the second where it can be walked by events."""
         if self._ready is None or self._ready[0] is not terms:
             market = prepare(
                 self.symbol, self.columns, None, terms, rules=self._rules, funding=self._funding, detail=self._detail
             )
-            ready = events.prepare_events(market, self.columns) if events.can_run(market, terms) else None
+            ready = events.Events(market, terms, self.columns) if events.can_run(market, terms) else None
             self._ready = terms, market, ready
         return self._ready[1:]
 
@@ -81,7 +82,7 @@ class Alone:
             return None, words
         targets = template.positions(self.columns, params)
         if wants_mask and len(targets) == len(self.columns):
-            words = events.mask_of(np.asarray(targets, dtype=np.float64))
+            words = masks.all_or_nothing(np.asarray(targets, dtype=np.float64))
         return targets, words
 
     def _general(self, market: Market, targets: FloatArray | None, mask: Words | None, terms: Terms) -> Simulated:

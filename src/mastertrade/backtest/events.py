@@ -4,10 +4,9 @@
 slow twin gives them too.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from importlib.util import find_spec
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,51 +15,37 @@ from mastertrade.backtest.market import Market
 from mastertrade.backtest.options import Exits, SizingMethod, Terms
 from mastertrade.backtest.result import TRADE_DTYPE, Counts, Simulated, Trades
 from mastertrade.quant import metrics
-from mastertrade.quant.bars import FloatArray, TimeArray
+from mastertrade.quant.bars import FloatArray
 from mastertrade.quant.columns import Columns
-from mastertrade.quant.masks import BITS, Words, packed
+from mastertrade.quant.masks import BITS, Words
 
-CountArray = NDArray[np.int64]
 FIXED_EXITS = ("stop_loss", "take_profit", "stop_atr", "target_atr", "time_bars", "atr_period")
 """Exits whose levels are known at the entry."""
 NO_TRADES = np.zeros(0, TRADE_DTYPE)
 NOTHING: FloatArray = np.empty(0)
 
 
-@dataclass(frozen=True, slots=True)
-class EventMarket:
-    """A market with what every strategy needs of it, computed once: the extremes of each 64 bars, and the last bar of
-    each UTC day, a day without bars repeating the one before. Its targets are not looked at."""
-
-    market: Market
-    low_least: FloatArray
-    high_most: FloatArray
-    close_least: FloatArray
-    close_most: FloatArray
-    day_end: TimeArray
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Summaries:
-    """A place in every array for each strategy. ``won``, ``lost`` and ``net`` are sums over trades net of all costs,
-    ``lost`` positive. ``daily_equity`` starts with the cash and then has the equity at the end of each UTC day.
+class Summary(NamedTuple):
+    """What became of one strategy. ``won``, ``lost`` and ``net`` are sums over trades net of all costs, ``lost``
+    positive. ``daily_equity`` starts with the cash and then has the equity at the end of each UTC day, a day without
+    bars repeating the one before; the next strategy overwrites it.
 
     Where ``was_cut``, a bar's volume was too small for an order: then the general loop must answer.
     """
 
-    final_equity: FloatArray
-    max_drawdown: FloatArray
-    fees: FloatArray
-    won: FloatArray
-    lost: FloatArray
-    net: FloatArray
-    trades: CountArray
-    wins: CountArray
-    losses: CountArray
-    unfilled: CountArray
-    ambiguous: CountArray
-    invested_bars: CountArray
-    was_cut: CountArray
+    final_equity: float
+    max_drawdown: float
+    fees: float
+    won: float
+    lost: float
+    net: float
+    trades: int
+    wins: int
+    losses: int
+    unfilled: int
+    ambiguous: int
+    invested_bars: int
+    was_cut: bool
     daily_equity: FloatArray
 
 
@@ -80,16 +65,69 @@ def can_run(market: Market, terms: Terms) -> bool:
     )
 
 
-def mask_of(targets: FloatArray) -> Words | None:
-    """Targets as a mask; None where they are not only 0 and 1."""
-    held = targets == 1.0
-    return packed(held) if np.array_equal(held, targets) else None
+class Events:
+    """A market on these terms, ready for any number of strategies, one at a time. The market's targets are not looked
+    at: a strategy is the mask of what it holds after each bar, see ``quant.masks``.
 
+    What only the bars decide, the extremes of each 64 of them and the last bar of each day, is remembered by
+    ``columns``, which are the same bars.
+    """
 
-def prepare_events(market: Market, columns: Columns | None = None) -> EventMarket:
-    """``columns`` of the same bars remember what is found of them, for the next market."""
-    found = _landmarks(market) if columns is None else columns.once(("events",), lambda: _landmarks(market))
-    return EventMarket(market, *found)
+    def __init__(self, market: Market, terms: Terms, columns: Columns | None = None) -> None:
+        from mastertrade.backtest import event_loop  # it imports numba, which takes its time
+
+        found = _landmarks(market) if columns is None else columns.once(("events",), lambda: _landmarks(market))
+        prices = (market.time, market.open, market.high, market.low, market.close)
+        others = (market.volume, market.long_unit, market.atr, market.impact)
+        self._market, self._loop, days = market, event_loop.simulate, found[-1]
+        self._given = (*map(np.ascontiguousarray, (*prices, *others)), *found)
+        self._terms = _record(market, terms, event_loop.TERMS)
+        self._numbers, self._counts = np.empty(len(event_loop.NUMBERS)), np.empty(len(event_loop.COUNTS), np.int64)
+        self._words = -(-len(market) // BITS)
+        self._scratch = np.empty((2, self._words), np.uint64)
+        self._daily = np.full(len(days) + 1, terms.cash)
+
+    def sum_up(self, mask: Words) -> Summary:
+        self._walk(mask, self._daily)
+        final, drawdown, fees, won, lost, net = self._numbers.tolist()
+        trades, wins, losses, unfilled, ambiguous, invested, was_cut = self._counts.tolist()
+        return Summary(final, drawdown, fees, won, lost, net, trades, wins, losses, unfilled, ambiguous, invested,
+                       bool(was_cut), self._daily)  # fmt: skip
+
+    def simulate(self, mask: Words) -> Simulated | None:
+        """With its trades and its equity bar by bar; None where a bar's volume was too small for an order."""
+        one, before = self._market, mask << np.uint64(1)
+        before[1:] |= mask[:-1] >> np.uint64(63)
+        trades = np.zeros(int(np.bitwise_count(mask & ~before).sum()), TRADE_DTYPE)
+        equity, invested = np.empty(len(one)), np.empty(len(one))
+        self._walk(mask, NOTHING, trades, equity, invested)
+        made, _, _, unfilled, ambiguous, _, was_cut = self._counts.tolist()
+        if was_cut:
+            return None
+        return Simulated(
+            time=one.time,
+            equity=equity,
+            invested=invested,
+            trades=Trades(trades[:made], (one.symbol,)),
+            counts=Counts(unfilled=unfilled, ambiguous=ambiguous),
+            is_ruined=False,
+        )
+
+    def _walk(
+        self, mask: Words, daily: FloatArray, trades: NDArray[Any] = NO_TRADES, equity: FloatArray = NOTHING,
+        invested: FloatArray = NOTHING,
+    ) -> None:  # fmt: skip
+        self._check(mask)
+        self._loop(*self._given, mask, self._terms, self._scratch, self._numbers, self._counts, daily, trades, equity,
+                   invested)  # fmt: skip
+
+    def _check(self, mask: Words) -> None:
+        """The loop checks no bounds, so what could lead it astray is refused here."""
+        bars = len(self._market)
+        if mask.shape != (self._words,) or mask.dtype != np.uint64 or not mask.flags.c_contiguous:
+            raise ValueError(f"a mask {mask.shape} does not fit {bars} bars, which need {self._words} words")
+        if bars % BITS and int(mask[-1]) >> bars % BITS:
+            raise ValueError(f"a mask has bits after the last of {bars} bars")
 
 
 def _landmarks(market: Market) -> tuple[NDArray[Any], ...]:
@@ -105,62 +143,8 @@ def _landmarks(market: Market) -> tuple[NDArray[Any], ...]:
     return low, high, close_least, close_most, day_end.astype(np.int64)
 
 
-def simulate_many(market: EventMarket, masks: Sequence[Words] | NDArray[np.uint64], terms: Terms) -> Summaries:
-    """Each mask is what one strategy holds after each bar: one bit a bar, see ``quant.masks``."""
-    words = np.array(masks, dtype=np.uint64).reshape(len(masks), -1)
-    daily = np.empty((len(words), len(market.day_end) + 1))
-    daily[:, 0] = terms.cash
-    numbers, counts = _simulate(market, words, terms, daily=daily)
-    from mastertrade.backtest.event_loop import COUNTS, NUMBERS
-
-    named = {**dict(zip(NUMBERS, numbers.T, strict=True)), **dict(zip(COUNTS, counts.T, strict=True))}
-    return Summaries(**named, daily_equity=daily)
-
-
-def simulate(market: EventMarket, mask: Words, terms: Terms) -> Simulated | None:
-    """One strategy, with its trades and its equity bar by bar; None where a bar's volume was too small for an order."""
-    one = market.market
-    before = mask << np.uint64(1)
-    before[1:] |= mask[:-1] >> np.uint64(63)
-    trades = np.zeros(int(np.bitwise_count(mask & ~before).sum()), TRADE_DTYPE)
-    equity, invested = np.empty(len(one)), np.empty(len(one))
-    _, counts = _simulate(market, mask.reshape(1, -1), terms, trades=trades, equity=equity, invested=invested)
-    made, _, _, unfilled, ambiguous, _, was_cut = counts[0].tolist()
-    if was_cut:
-        return None
-    return Simulated(
-        time=one.time,
-        equity=equity,
-        invested=invested,
-        trades=Trades(trades[:made], (one.symbol,)),
-        counts=Counts(unfilled=unfilled, ambiguous=ambiguous),
-        is_ruined=False,
-    )
-
-
-def _simulate(
-    market: EventMarket, masks: NDArray[np.uint64], terms: Terms, *, daily: FloatArray | None = None,
-    trades: NDArray[Any] = NO_TRADES, equity: FloatArray = NOTHING, invested: FloatArray = NOTHING,
-) -> tuple[FloatArray, CountArray]:  # fmt: skip
-    from mastertrade.backtest.event_loop import COUNTS, NUMBERS, simulate
-
-    one = market.market
-    _check(one, masks)
-    numbers, counts = np.empty((len(masks), len(NUMBERS))), np.empty((len(masks), len(COUNTS)), np.int64)
-    columns = (one.open, one.high, one.low, one.close, one.volume, one.long_unit, one.atr, one.impact)
-    simulate(
-        np.ascontiguousarray(one.time), *(np.ascontiguousarray(column) for column in columns),
-        market.low_least, market.high_most, market.close_least, market.close_most, market.day_end,
-        np.ascontiguousarray(masks), _terms(one, terms), numbers, counts,
-        np.empty((0, 0)) if daily is None else daily, trades, equity, invested,
-    )  # fmt: skip
-    return numbers, counts
-
-
-def _terms(market: Market, terms: Terms) -> NDArray[Any]:
-    from mastertrade.backtest.event_loop import TERMS
-
-    costs, exits, rules, record = terms.costs, terms.exits, market.rules[0], np.zeros(1, TERMS)
+def _record(market: Market, terms: Terms, layout: Any) -> NDArray[Any]:
+    costs, exits, rules, record = terms.costs, terms.exits, market.rules[0], np.zeros(1, layout)
     for name in ("taker_fee", "maker_fee", "half_spread", "slippage", "price_impact", "most_impact"):
         record[name] = getattr(costs, name)
     for name in ("stop_loss", "take_profit", "stop_atr", "target_atr", "time_bars"):
@@ -172,13 +156,3 @@ def _terms(market: Market, terms: Terms) -> NDArray[Any]:
     record["is_quantity"] = terms.sizing.method is SizingMethod.QUANTITY
     record["interval_ms"] = market.interval_ms
     return record
-
-
-def _check(market: Market, masks: NDArray[np.uint64]) -> None:
-    """The loop checks no bounds, so what could lead it astray is refused here."""
-    words = -(-len(market) // BITS)
-    if masks.ndim != 2 or masks.shape[1] != words:
-        raise ValueError(f"masks {masks.shape} do not fit {len(market)} bars, which need {words} words")
-    after = len(market) % BITS
-    if after and (masks[:, -1] >> np.uint64(after)).any():
-        raise ValueError(f"a mask has bits after the last of {len(market)} bars")

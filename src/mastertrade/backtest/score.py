@@ -6,7 +6,7 @@ from typing import Final
 
 import numpy as np
 
-from mastertrade.backtest.events import Summaries
+from mastertrade.backtest.events import Summary
 from mastertrade.backtest.report import summarise
 from mastertrade.backtest.report.summary import YEAR_MS
 from mastertrade.backtest.result import BacktestResult
@@ -50,12 +50,12 @@ def score_of(result: BacktestResult) -> Score:
     return Score(figures=figures_of(result), daily_returns=daily_returns(result))
 
 
-def score_of_summary(told: Summaries, one: int, bars: Bars, cash: float) -> Score:
+def score_of_summary(told: Summary, bars: Bars, cash: float) -> Score:
     """What ``score_of`` says of the run that was only summed up, to the last bit: the same formulas on the same
     numbers. The sums over trades are Neumaier's there and exactly rounded here, which tells them apart in one of some
     10¹² runs, by one unit in the last place."""
-    final, deepest, trades = float(told.final_equity[one]), float(told.max_drawdown[one]), int(told.trades[one])
-    daily = metrics.period_returns(told.daily_equity[one])
+    final, deepest, trades = told.final_equity, told.max_drawdown, told.trades
+    daily = metrics.period_returns(told.daily_equity)
     ends = np.array([cash, final])
     years = (int(bars.time[-1]) + bars.interval_s * 1000 - int(bars.time[0])) / YEAR_MS
     growth = metrics.cagr(ends, years)
@@ -68,12 +68,12 @@ def score_of_summary(told: Summaries, one: int, bars: Bars, cash: float) -> Scor
             "sortino_ratio": metrics.sortino(daily),
             "calmar_ratio": None if growth is None else metrics.ratio(growth, deepest),
             "max_drawdown": deepest,
-            "exposure": int(told.invested_bars[one]) / len(bars),
+            "exposure": told.invested_bars / len(bars),
             "total_trades": float(trades),
-            "win_rate": int(told.wins[one]) / trades if trades else None,
-            "profit_factor": metrics.ratio(float(told.won[one]), float(told.lost[one])),
-            "expectancy": float(told.net[one]) / trades if trades else None,
-            "fees": float(told.fees[one]),
+            "win_rate": told.wins / trades if trades else None,
+            "profit_factor": metrics.ratio(told.won, told.lost),
+            "expectancy": told.net / trades if trades else None,
+            "fees": told.fees,
         },
         daily_returns=daily,
     )

@@ -26,11 +26,16 @@ def unpacked(words: Words, count: int) -> Truths:
 
 def held_above(fast: FloatArray, slow: FloatArray) -> Words:
     """``targets.held_above`` as a mask."""
-    held = packed(fast > slow)
-    first = int(np.argmax(fast <= slow)) if len(fast) else 0
-    if not len(fast) or not fast[first] <= slow[first]:  # it never was at or below
-        return np.zeros_like(held)
-    return known_from(held, first)
+    held = np.empty(-(-len(fast) // BITS), np.uint64)
+    _held_above(np.ascontiguousarray(fast), np.ascontiguousarray(slow), held)
+    return held
+
+
+def all_or_nothing(targets: FloatArray) -> Words | None:
+    """Targets as a mask; None where they are not only 0 and 1."""
+    held, others = np.empty(-(-len(targets) // BITS), np.uint64), np.zeros(1)
+    _all_or_nothing(np.ascontiguousarray(targets), held, others)
+    return None if others[0] else held
 
 
 def held_between(enters: Words, leaves: Words, count: int) -> Words:
@@ -54,6 +59,48 @@ def known_from(words: Words, first: int) -> Words:
 
 def _bits_from(place: int) -> np.uint64:
     return np.uint64((1 << BITS) - (1 << place))
+
+
+@kernel("vvm")
+def _held_above(fast: FloatArray, slow: FloatArray, held: Words) -> None:
+    count = len(fast)
+    first = 0
+    while first < count and not fast[first] <= slow[first]:
+        first += 1
+    for word in range(len(held)):
+        start = word * BITS
+        end = min(start + BITS, count)
+        bits = np.uint64(0)
+        if start >= first and end == start + BITS:  # of a known length: several bars at a time
+            quick, lazy = fast[start:end], slow[start:end]
+            for bar in range(BITS):
+                bits |= np.uint64(quick[bar] > lazy[bar]) << np.uint64(bar)
+        else:
+            for bar in range(max(start, first), end):
+                bits |= np.uint64(fast[bar] > slow[bar]) << np.uint64(bar - start)
+        held[word] = bits
+
+
+@kernel("vmo")
+def _all_or_nothing(targets: FloatArray, held: Words, others: FloatArray) -> None:
+    count = len(targets)
+    for word in range(len(held)):
+        start = word * BITS
+        end = min(start + BITS, count)
+        bits, flat = np.uint64(0), np.uint64(0)
+        if end == start + BITS:
+            part = targets[start:end]
+            for bar in range(BITS):
+                bits |= np.uint64(part[bar] == 1.0) << np.uint64(bar)
+                flat |= np.uint64(part[bar] == 0.0) << np.uint64(bar)
+        else:
+            for bar in range(start, end):
+                bits |= np.uint64(targets[bar] == 1.0) << np.uint64(bar - start)
+                flat |= np.uint64(targets[bar] == 0.0) << np.uint64(bar - start)
+            flat |= ~np.uint64(0) << np.uint64(end - start)
+        held[word] = bits
+        if ~(bits | flat) != np.uint64(0):
+            others[0] = 1.0
 
 
 @kernel("wwm")

@@ -73,9 +73,9 @@ def max_drawdown(equity: FloatArray) -> Drawdown | None:
 def sharpe(returns: FloatArray, periods_per_year: float = DAYS_PER_YEAR, risk_free: float = 0.0) -> float | None:
     """Mean excess return by its standard deviation, a year. ``risk_free`` is the return of one period."""
     _check_finite(returns)
-    if len(returns) < 2 or (deviation := float(np.std(returns, ddof=1))) <= ROUNDING * float(np.abs(returns).max()):
+    if len(returns) < 2 or (deviation := _deviation(returns)) <= ROUNDING * _largest(returns):
         return None
-    return ratio((float(np.mean(returns)) - risk_free) * math.sqrt(periods_per_year), deviation)
+    return ratio((_mean(returns) - risk_free) * math.sqrt(periods_per_year), deviation)
 
 
 def sortino(returns: FloatArray, periods_per_year: float = DAYS_PER_YEAR, target: float = 0.0) -> float | None:
@@ -84,10 +84,10 @@ def sortino(returns: FloatArray, periods_per_year: float = DAYS_PER_YEAR, target
     if len(returns) < 2:
         return None
     shortfall = np.minimum(returns - target, 0.0)
-    deviation = math.sqrt(float(np.mean(shortfall * shortfall)))
-    if deviation <= ROUNDING * float(np.abs(returns).max()):
+    deviation = math.sqrt(_mean(shortfall * shortfall))
+    if deviation <= ROUNDING * _largest(returns):
         return None
-    return ratio((float(np.mean(returns)) - target) * math.sqrt(periods_per_year), deviation)
+    return ratio((_mean(returns) - target) * math.sqrt(periods_per_year), deviation)
 
 
 def autocorrelations(returns: FloatArray, lags: int) -> FloatArray:
@@ -182,6 +182,22 @@ def exposure(invested: FloatArray) -> float | None:
     return float(np.mean(invested > 0.0)) if len(invested) else None
 
 
+def _deviation(returns: FloatArray) -> float:
+    """``np.std(returns, ddof=1)`` to the last bit."""
+    apart = returns - _mean(returns)
+    return math.sqrt(np.add.reduce(apart * apart) / (len(returns) - 1))
+
+
+def _mean(values: FloatArray) -> float:
+    """``np.mean`` to the last bit, in a third of the time: sweeps ask very often."""
+    return float(np.add.reduce(values)) / len(values)
+
+
+def _largest(values: FloatArray) -> float:
+    """Of what is far from 0 on either side."""
+    return max(float(values.max()), -float(values.min()))
+
+
 def ratio(part: float, whole: float) -> float | None:
     """None where the whole is nothing, or so little that no float can hold how often it fits."""
     times = part / whole if whole > 0.0 else math.inf
@@ -189,10 +205,12 @@ def ratio(part: float, whole: float) -> float | None:
 
 
 def _check(equity: FloatArray) -> None:
+    if len(equity) and equity.min() > 0.0 and equity.max() < math.inf:  # what is NaN is neither
+        return
     if not (np.isfinite(equity).all() and (equity[:-1] > 0.0).all() and (equity >= 0.0).all()):
         raise ValueError("an equity curve needs finite values above 0; only its last may be 0")
 
 
 def _check_finite(values: FloatArray) -> None:
-    if not np.isfinite(values).all():
+    if not math.isfinite(np.add.reduce(values)) and not np.isfinite(values).all():
         raise ValueError("statistics need finite values")

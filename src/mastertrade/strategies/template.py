@@ -5,6 +5,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from difflib import get_close_matches
+from functools import lru_cache
 from typing import Annotated, Any, Generic, Protocol, TypeVar, get_args, get_origin, get_type_hints
 
 import numpy as np
@@ -134,8 +135,13 @@ def make(template: Template[P], parameters: Mapping[str, Any]) -> Built[P]:
         raise UsageError(f"{template.name}: its parameters fail with {type(error).__name__}: {error}") from error
 
 
-def ranges(parameter_type: type[Parameters]) -> dict[str, tuple[type, Range]]:
+def ranges(parameter_type: type[Parameters]) -> Mapping[str, tuple[type, Range]]:
     """Type and range of every parameter, by name, in the order they were written."""
+    return _ranges(parameter_type)  # type: ignore[arg-type] # mypy takes the hash of its objects for that of the class
+
+
+@lru_cache(maxsize=1024)
+def _ranges(parameter_type: type[Parameters]) -> Mapping[str, tuple[type, Range]]:
     hints = get_type_hints(parameter_type, include_extras=True)
     found = {}
     for field in fields(parameter_type):
