@@ -31,6 +31,7 @@ from mastertrade.postgres.embedded import embedded_server
 from mastertrade.postgres.lease import Lease, hold_lease
 from mastertrade.quant.costs import Costs
 from mastertrade.risk_manager.config import RiskSettings
+from mastertrade.risk_manager.measuring import PortfolioMeter
 from mastertrade.risk_manager.service import RiskManager
 from mastertrade.shared.clock import Clock, ReplayClock, SystemClock
 from mastertrade.shared.config import CoreSettings, PostgresSettings, load_settings
@@ -150,6 +151,11 @@ def risk_door(manager: PostgresManager, settings: PlatformSettings) -> RiskManag
     """The risk manager's door for halting and resuming; works with the database alone, whatever else runs."""
     clock = SystemClock()
     return RiskManager(settings=settings.risk, clock=clock, bus=PostgresBus(manager, clock=clock), manager=manager)
+
+
+def risk_meter(manager: PostgresManager) -> PortfolioMeter:
+    """Measures what accounts hold; works with the database alone."""
+    return PortfolioMeter(database=manager, bars=DatabaseBars(manager))
 
 
 def market_door(manager: PostgresManager, settings: PlatformSettings) -> MarketDataService:

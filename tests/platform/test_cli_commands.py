@@ -113,6 +113,30 @@ def test_a_halt_of_one_account_leaves_the_others(mastertrade: CommandLine) -> No
     assert mastertrade("resume", "--scope", scope, "--json").json()["mode"] == "running"
 
 
+def test_risk_tells_what_is_held_and_what_may_be_lost_and_keeps_it_by_day(mastertrade: CommandLine) -> None:
+    found = mastertrade("risk", "status", "--json").json()
+    book, held = found["book"], {part["symbol"]: part for part in found["parts"]}
+    assert Decimal(book["equity"]) > Decimal(book["cash"]) > 0
+    assert {f"{one['asset']}/USDT" for one in book["holdings"] if one["value"]} == set(held)
+    assert found["exposure"] == pytest.approx(sum(abs(part["value"]) for part in held.values()))
+    text = mastertrade("risk", "var", "--days", "25").out
+    assert all(symbol in text for symbol in held)
+    assert "value at risk" in text
+    assert "…" not in text
+    kept = mastertrade("sql", "SELECT count(*) AS days FROM risk_metrics WHERE account_id IS NOT NULL", "--json").json()
+    assert kept["rows"][0]["days"] == 1
+
+
+def test_risk_tells_what_a_crash_would_cost(mastertrade: CommandLine) -> None:
+    shocked = mastertrade("risk", "stress", "--shock", "*=-50", "--json").json()
+    status = mastertrade("risk", "status", "--json").json()
+    assert shocked["scenarios"][0]["loss"] == pytest.approx(status["exposure"] / 2)
+    assert "no candles of then" in mastertrade("risk", "stress").out
+    wrong = mastertrade("risk", "stress", "--shock", "BTC:-30")
+    assert wrong.code == 2
+    assert "such as BTC=-30" in wrong.err
+
+
 def test_the_doctor_finds_a_healthy_patient_healthy(mastertrade: CommandLine) -> None:
     found = mastertrade("doctor", "--json").json()
     assert found["healthy"]

@@ -70,7 +70,7 @@ def test_returns_outside_the_range_of_the_expansion_get_the_historical_numbers_a
     found, plain = tail_of(TailMethod.CORNISH_FISHER, TWENTY, 0.95), tail_of(TailMethod.HISTORICAL, TWENTY, 0.95)
     assert (found.value_at_risk, found.expected_shortfall) == (plain.value_at_risk, plain.expected_shortfall)
     assert found.method is TailMethod.HISTORICAL
-    assert found.note == "skewness -0.666 and excess kurtosis -0.406 are outside the range of the expansion"
+    assert found.note == "Cornish-Fisher does not fit skewness -0.666 with excess kurtosis -0.406"
 
 
 def test_recent_losses_weigh_more_where_history_is_weighted() -> None:

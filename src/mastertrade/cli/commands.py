@@ -12,6 +12,7 @@ from mastertrade.cli.data import data
 from mastertrade.cli.database import db, sql
 from mastertrade.cli.demo import demo
 from mastertrade.cli.doctor import doctor
+from mastertrade.cli.risk import risk
 from mastertrade.cli.running import serve, up
 from mastertrade.cli.trading import halt, resume, status
 from mastertrade.cli.venue import venue
@@ -51,6 +52,7 @@ for command in (demo, up, serve, why, status, halt, resume, sql, doctor):
 app.add_typer(backtest, name="backtest")
 app.add_typer(data, name="data")
 app.add_typer(db, name="db")
+app.add_typer(risk, name="risk")
 app.add_typer(venue, name="venue")
 
 

@@ -78,11 +78,11 @@ UPDATE stop_losses SET status = :status, updated_at = :at WHERE id = :id AND sta
 -- name: store_metrics
 -- Why: one row a UTC day, the last one written wins.
 INSERT INTO risk_metrics (date, timestamp, metrics) VALUES ((:timestamp::timestamptz AT TIME ZONE 'UTC')::date, :timestamp, :metrics)
-ON CONFLICT (date) DO UPDATE SET timestamp = EXCLUDED.timestamp, metrics = EXCLUDED.metrics;
+ON CONFLICT (date, account_id) DO UPDATE SET timestamp = EXCLUDED.timestamp, metrics = EXCLUDED.metrics;
 
 -- name: metrics_since
 -- Why: the history of the portfolio's risk, newest first.
-SELECT id, date, timestamp, metrics FROM risk_metrics WHERE timestamp >= :since ORDER BY timestamp DESC LIMIT 10000;
+SELECT id, date, timestamp, metrics FROM risk_metrics WHERE account_id IS NULL AND timestamp >= :since ORDER BY timestamp DESC LIMIT 10000;
 
 -- name: store_alert
 -- Why: a repeated alert updates its row; when it was resolved never moves.

@@ -368,13 +368,14 @@ COMMENT ON TABLE stop_losses IS 'risk_manager: the stop of each position; positi
 
 CREATE TABLE IF NOT EXISTS risk_metrics (
     id         uuid PRIMARY KEY DEFAULT gen_random_uuid(),
+    account_id uuid REFERENCES accounts (id) ON DELETE RESTRICT,
     date       date NOT NULL,
     timestamp  timestamptz NOT NULL DEFAULT now(),
     metrics    jsonb NOT NULL DEFAULT '{}',
-    CONSTRAINT risk_metrics_once_a_day UNIQUE (date)
+    CONSTRAINT risk_metrics_once_a_day UNIQUE NULLS NOT DISTINCT (date, account_id)
 );
 CREATE INDEX IF NOT EXISTS risk_metrics_newest ON risk_metrics (timestamp DESC);
-COMMENT ON TABLE risk_metrics IS 'risk_manager: the last portfolio metrics of each UTC day';
+COMMENT ON TABLE risk_metrics IS 'risk_manager: the last portfolio metrics of each UTC day, of an account or (NULL) as the older system counts';
 
 CREATE TABLE IF NOT EXISTS risk_alerts (
     id               text PRIMARY KEY,
@@ -410,23 +411,25 @@ COMMENT ON TABLE portfolio_snapshots IS 'risk_manager: values, positions and exp
 
 CREATE TABLE IF NOT EXISTS correlation_matrices (
     id            uuid PRIMARY KEY DEFAULT gen_random_uuid(),
+    account_id    uuid REFERENCES accounts (id) ON DELETE RESTRICT,
     date          date NOT NULL,
     timestamp     timestamptz NOT NULL DEFAULT now(),
     correlations  jsonb NOT NULL DEFAULT '{}',
-    CONSTRAINT correlation_matrices_once_a_day UNIQUE (date)
+    CONSTRAINT correlation_matrices_once_a_day UNIQUE NULLS NOT DISTINCT (date, account_id)
 );
-COMMENT ON TABLE correlation_matrices IS 'risk_manager: correlation of each pair of symbols, one matrix per UTC day';
+COMMENT ON TABLE correlation_matrices IS 'risk_manager: correlation of each pair of symbols an account holds, one matrix per UTC day';
 
 CREATE TABLE IF NOT EXISTS var_calculations (
     id         uuid PRIMARY KEY DEFAULT gen_random_uuid(),
+    account_id uuid REFERENCES accounts (id) ON DELETE RESTRICT,
     date       date NOT NULL,
     timestamp  timestamptz NOT NULL DEFAULT now(),
     "values"   jsonb NOT NULL DEFAULT '{}',
     method     text NOT NULL DEFAULT 'historical_simulation',
-    CONSTRAINT var_calculations_once_a_day_and_method UNIQUE (date, method)
+    CONSTRAINT var_calculations_once_a_day_and_method UNIQUE NULLS NOT DISTINCT (date, account_id, method)
 );
 CREATE INDEX IF NOT EXISTS var_calculations_newest ON var_calculations (timestamp DESC);
-COMMENT ON TABLE var_calculations IS 'risk_manager: value at risk and expected shortfall per UTC day and method';
+COMMENT ON TABLE var_calculations IS 'risk_manager: value at risk and expected shortfall per account, UTC day and method';
 
 CREATE TABLE IF NOT EXISTS drawdown_tracking (
     date                    date PRIMARY KEY,

@@ -130,7 +130,7 @@ def cornish_fisher(returns: FloatArray, confidence: float) -> Tail:
     skewness, excess = float(np.mean(scaled**3)), float(np.mean(scaled**4)) - 3.0
     if not is_monotone(skewness, excess):
         found = historical(returns, confidence)
-        note = f"skewness {skewness:.3f} and excess kurtosis {excess:.3f} are outside the range of the expansion"
+        note = f"Cornish-Fisher does not fit skewness {skewness:.3f} with excess kurtosis {excess:.3f}"
         return Tail(
             method=TailMethod.HISTORICAL, confidence=confidence, count=len(returns),
             value_at_risk=found.value_at_risk, expected_shortfall=found.expected_shortfall, note=note,
