@@ -4,19 +4,19 @@ For what depends on the path: a stop that follows the position, a count of bars,
 construction: ``bar`` holds this bar and lists that have grown up to it, and indicators are asked for before the first
 bar without being shown."""
 
-from collections.abc import Callable, Iterable
-from itertools import repeat
+import math
+from collections.abc import Callable
+from functools import lru_cache
+from keyword import iskeyword
 from typing import Any, Final
 
 import numpy as np
 
 from mastertrade.quant.bars import FloatArray
 from mastertrade.quant.columns import Columns
-from mastertrade.quant.indicators.catalogue import PRICES
+from mastertrade.quant.indicators.catalogue import CATALOGUE, PRICES
 from mastertrade.shared.errors import UsageError
 from mastertrade.strategies.template import Parameters, known_values, nearest_name
-
-NOT_INDICATORS: Final = ("once", "mask", "series", "kept_bytes", "markets", "symbol")
 
 
 class Bar:
@@ -51,7 +51,7 @@ class Bar:
         self.lows: list[float] = []
         self.closes: list[float] = []
         self.volumes: list[float] = []
-        self.position, self.entry_price, self.entry_index = 0.0, np.nan, -1
+        self.position, self.entry_price, self.entry_index = 0.0, math.nan, -1
 
     @property
     def bars_held(self) -> int:
@@ -97,22 +97,14 @@ class Ask:
     def __getattr__(self, name: str) -> Callable[..., Asked]:
         if name.startswith("_"):
             raise AttributeError(name)
-        if name not in indicator_names():
-            raise UsageError(f"indicator {nearest_name(name, dict.fromkeys(indicator_names()))}")
+        if name not in CATALOGUE:
+            raise UsageError(f"indicator {nearest_name(name, CATALOGUE)}")
         method = getattr(Columns, name)
 
         def ask(*arguments: Any, **named: Any) -> Asked:
             return Asked(name, lambda columns: method(columns, *arguments, **named))
 
         return ask
-
-
-def indicator_names() -> tuple[str, ...]:
-    return tuple(
-        name
-        for name, what in vars(Columns).items()
-        if callable(what) and not name.startswith("_") and name not in NOT_INDICATORS
-    )
 
 
 class OnBarTemplate:
@@ -139,47 +131,55 @@ class OnBarTemplate:
 
 
 def decide(on_bar: Callable[[Any], Any], columns: Columns, indicators: dict[str, FloatArray]) -> list[Any]:
-    """The answer after each bar, None being what is held already.
-
-    Plain floats of lists, set into one object: numpy's scalars, and an object a bar, would cost more than most
-    strategies do."""
+    """The answer after each bar, None being what is held already."""
     bar = _bar_with(tuple(indicators))()
-    set_indicators = [vars(type(bar))[name].__set__ for name in indicators]
-    rows: Iterable[tuple[float, ...]] = zip(*(one.tolist() for one in indicators.values()), strict=True)
-    prices = (getattr(columns, name).tolist() for name in PRICES)
+    series = [columns.time, *(getattr(columns, name) for name in PRICES), *indicators.values()]
     targets: list[Any] = []
-    keep, held, entered = targets.append, 0.0, False
-    times, opens, highs, lows = bar.times.append, bar.opens.append, bar.highs.append, bar.lows.append
-    closes, volumes = bar.closes.append, bar.volumes.append
     try:
-        for bar.index, (time, open_, high, low, close, volume, values) in enumerate(
-            zip(columns.time.tolist(), *prices, rows if indicators else repeat(()), strict=False)
-        ):
-            bar.time, bar.open, bar.high, bar.low, bar.close, bar.volume = time, open_, high, low, close, volume
-            times(time), opens(open_), highs(high), lows(low), closes(close), volumes(volume)
-            for set_indicator, value in zip(set_indicators, values, strict=True):
-                set_indicator(bar, value)
-            bar.position = held
-            if entered:
-                bar.entry_price, bar.entry_index, entered = open_, bar.index, False
-            target = on_bar(bar)
-            if target is not None and target != held:
-                if not target:
-                    bar.entry_price = np.nan
-                else:
-                    entered = held * target <= 0.0
-                held = target
-            keep(held)
+        _loop_with(tuple(indicators))(on_bar, bar, zip(*(one.tolist() for one in series), strict=True), targets.append)
     except Exception as error:
         error.add_note(f"at bar {len(targets)}")
         raise
     return targets
 
 
+LOOP: Final = """
+def loop(on_bar, bar, rows, keep):
+    add_time, add_open, add_high = bar.times.append, bar.opens.append, bar.highs.append
+    add_low, add_close, add_volume = bar.lows.append, bar.closes.append, bar.volumes.append
+    held, is_entry, index = 0.0, False, -1
+    for bar.time, bar.open, bar.high, bar.low, bar.close, bar.volume{indicators} in rows:
+        bar.index = index = index + 1
+        add_time(bar.time), add_open(bar.open), add_high(bar.high)
+        add_low(bar.low), add_close(bar.close), add_volume(bar.volume)
+        bar.position = held
+        if is_entry:
+            bar.entry_price, bar.entry_index, is_entry = bar.open, index, False
+        target = on_bar(bar)
+        if target is not None and target != held:
+            is_entry = target != 0.0 and held * target <= 0.0
+            if is_entry or not target:
+                bar.entry_price = NO_PRICE
+            held = target
+        keep(held)
+"""
+"""Plain floats of lists, set into one object by a loop that names each indicator: numpy's scalars, an object a bar, or
+a loop over names would cost more than most strategies do."""
+
+
+@lru_cache(maxsize=64)
+def _loop_with(names: tuple[str, ...]) -> Callable[..., None]:
+    made: dict[str, Any] = {"NO_PRICE": math.nan}
+    exec(LOOP.format(indicators="".join(f", bar.{name}" for name in names)), made)  # noqa: S102 - identifiers, checked
+    loop: Callable[..., None] = made["loop"]
+    return loop
+
+
+@lru_cache(maxsize=64)
 def _bar_with(names: tuple[str, ...]) -> type[Bar]:
     """With a place for each indicator."""
     for name in names:
-        if not name.isidentifier() or hasattr(Bar, name):
+        if not name.isidentifier() or iskeyword(name) or hasattr(Bar, name):
             raise UsageError(f"an indicator cannot be called {name!r}: bars have that already, or it is no name")
     return type("Bar", (Bar,), {"__slots__": names})
 
