@@ -74,6 +74,13 @@ class Columns(Bars):
         """The markets traded together, this one among them, by symbol; bars that came alone are the only one."""
         return self._markets or Markets({self.symbol: self})
 
+    def sealed(self) -> "Columns":
+        """The same for somebody's code that may read and not change what others see too: read-only, remembering with
+        these."""
+        if self._markets is not None:
+            return self._markets.sealed()[self.symbol]
+        return Columns(_read_only(self), symbol=self.symbol, memory=self._memory)
+
     @property
     def kept_bytes(self) -> int:
         """What the remembered columns take now."""
@@ -210,6 +217,12 @@ class Markets(Mapping[str, Columns]):
     def __reduce__(self) -> tuple[Any, ...]:
         return Markets, ({symbol: Bars.__getitem__(one, slice(None)) for symbol, one in self.items()},)
 
+    def sealed(self) -> "Markets":
+        """As of ``Columns``."""
+        made = Markets({symbol: Columns(_read_only(one), memory=one._memory) for symbol, one in self.items()})
+        made._memory = self._memory
+        return made
+
     def once(self, key: Hashable, make: Callable[[], Kept]) -> Kept:
         """As of ``Columns``: for arrays made of several markets."""
         return self._memory.once(key, make)
@@ -223,6 +236,13 @@ def columns_of(bars: Bars) -> Columns:
 def together(bars: Mapping[str, Bars]) -> Markets:
     """The bars as columns that know each other; markets that already do keep what they remember."""
     return bars if isinstance(bars, Markets) else Markets(bars)
+
+
+def _read_only(bars: Bars) -> Bars:
+    views = {name: getattr(bars, name).view() for name in ("time", *PRICES)}
+    for view in views.values():
+        view.flags.writeable = False
+    return Bars(interval_s=bars.interval_s, **views)
 
 
 def _within(bars: Bars, part: Bars, begins_later: bool) -> Bars:

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from mastertrade.quant.bars import Bars, FloatArray
-from mastertrade.quant.columns import Columns, Kept
+from mastertrade.quant.columns import Columns
 from mastertrade.shared.errors import MasterTradeError
 from mastertrade.strategies.template import SIGNAL_FREE, Parameters, changes_at, known_values
 
@@ -26,24 +26,6 @@ class Inner(Protocol):
     """What a file must offer; ``warm_up``, ``evidence`` and ``confidence`` may be there too."""
 
     def positions(self, bars: Any, params: Any, /) -> Any: ...
-
-
-class Guarded(Columns):
-    """Bars and indicators shared with other strategies, which whoever is handed them can read and not change."""
-
-    __slots__ = ("_origin",)
-
-    _origin: Columns
-
-    def __init__(self, origin: Columns) -> None:
-        super().__init__(_sealed(origin))
-        object.__setattr__(self, "_origin", origin)
-
-    def __getitem__(self, window: slice) -> Columns:
-        return Guarded(self._origin[window])
-
-    def once(self, key: Any, make: Callable[[], Kept]) -> Kept:
-        return self._origin.once(key, make)
 
 
 class FileTemplate:
@@ -72,6 +54,11 @@ class FileTemplate:
         return self._rebuild, (str(self.path), self.text)
 
     @property
+    def reads_markets(self) -> bool:
+        """Whether it looks at ``bars.markets``: a file says so with ``reads_markets = True``."""
+        return bool(getattr(self.inner, "reads_markets", False))
+
+    @property
     def says_warm_up(self) -> bool:
         return hasattr(self.inner, "warm_up")
 
@@ -84,7 +71,7 @@ class FileTemplate:
 
     def positions(self, columns: Columns, params: Parameters) -> FloatArray:
         with self._blamed():
-            targets = self.inner.positions(Guarded(columns), params)
+            targets = self.inner.positions(columns.sealed(), params)
         return self._checked(targets, columns)
 
     def evidence(self, columns: Columns, params: Parameters, i: int) -> dict[str, float]:
@@ -143,10 +130,3 @@ def _bad_target(targets: FloatArray, bad: Any, bars: Bars) -> str:
         else "a target goes from -1 (short) over 0 (out) to 1 (all in)"
     )
     return f"the target of bar {place}, {at:%Y-%m-%d %H:%M}{many}, is {float(targets[place])!r}; {hint}"
-
-
-def _sealed(bars: Bars) -> Bars:
-    views = {name: getattr(bars, name).view() for name in ("time", "open", "high", "low", "close", "volume")}
-    for view in views.values():
-        view.flags.writeable = False
-    return Bars(interval_s=bars.interval_s, **views)
