@@ -199,7 +199,7 @@ def _work(connection: Connection, evaluate: Evaluate, limits: Limits, parent: in
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.signal(signal.SIGALRM, signal.SIG_DFL)  # no handler: it also ends a loop that never comes back to Python
     _let_go_of_sockets(keep=connection.fileno())
-    _limit_memory(limits.memory_mb)
+    limit_memory(limits.memory_mb)
     with contextlib.suppress(EOFError, OSError):
         while True:
             while not connection.poll(LOOK_AROUND_S):
@@ -258,7 +258,7 @@ def seed_everything(seed: int) -> None:
     np.random.seed(seed)  # the generator that strategies use without asking
 
 
-def _limit_memory(megabytes: int) -> None:
+def limit_memory(megabytes: int) -> None:
     if sys.platform != "linux":
         return
     import resource

@@ -14,6 +14,7 @@ from mastertrade.cli.demo import demo
 from mastertrade.cli.doctor import doctor
 from mastertrade.cli.risk import risk
 from mastertrade.cli.running import serve, up
+from mastertrade.cli.strategy import strategy
 from mastertrade.cli.trading import halt, resume, status
 from mastertrade.cli.venue import venue
 from mastertrade.cli.why import why
@@ -53,6 +54,7 @@ app.add_typer(backtest, name="backtest")
 app.add_typer(data, name="data")
 app.add_typer(db, name="db")
 app.add_typer(risk, name="risk")
+app.add_typer(strategy, name="strategy")
 app.add_typer(venue, name="venue")
 
 
