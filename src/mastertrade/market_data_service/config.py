@@ -42,6 +42,10 @@ class MarketDataSettings(Settings):
     """How long single trades are kept."""
     order_book_ttl_s: int = Field(3_600, ge=60, validation_alias="ORDER_BOOK_TTL_SECONDS")
     """How long order book snapshots are kept."""
+    document_ttl_s: int = Field(30 * 86_400, ge=60, validation_alias="TTL_SECONDS")
+    """How long sentiment is kept. Candles are kept as retention policies say."""
+    indicator_ttl_s: int = Field(7 * 86_400, ge=60, validation_alias="INDICATOR_TTL_SECONDS")
+    """How long calculated indicator values are kept."""
     cleanup_interval_s: float = Field(3_600.0, ge=1, le=86_400, validation_alias="CLEANUP_INTERVAL_SECONDS")
     """Seconds between two looks for expired documents."""
     retry_for_s: float = Field(60.0, ge=0, le=3_600, validation_alias="MARKET_RETRY_SECONDS")

@@ -13,6 +13,7 @@ from mastertrade.market_data_service import legacy
 from mastertrade.market_data_service.bar_source import DatabaseBars
 from mastertrade.market_data_service.candle_store import CandleWriter
 from mastertrade.market_data_service.config import MarketDataSettings
+from mastertrade.market_data_service.indicator_documents import IndicatorDocuments
 from mastertrade.market_data_service.intervals import interval_seconds
 from mastertrade.market_data_service.models import MarketData, OrderBookData, SymbolTracking, TradeData
 from mastertrade.market_data_service.postgres_candles import CandlesPostgresDatabase
@@ -22,7 +23,6 @@ from mastertrade.market_data_service.rules import listing
 from mastertrade.market_data_service.source import EPOCH
 from mastertrade.shared.clock import Clock
 from mastertrade.shared.errors import BadData
-from mastertrade.shared.owned_database import OwnedDatabase
 from mastertrade.shared.postgres_manager import PostgresManager
 from mastertrade.shared.serialization import to_serializable
 
@@ -34,8 +34,9 @@ DAY_S = 86_400
 MICROSECOND, MILLISECOND = timedelta(microseconds=1), timedelta(milliseconds=1)
 
 
-class Database(OwnedDatabase):
-    """Candles, trades, books and tracked symbols for people and programs that know the older system's API."""
+class Database(IndicatorDocuments):
+    """Candles, trades, books, tracked symbols, sentiment and indicators for people and programs that know the older
+    system's API."""
 
     application_name = "market_data_service"
 
@@ -46,8 +47,7 @@ class Database(OwnedDatabase):
         clock: Clock | None = None,
         settings: MarketDataSettings | None = None,
     ) -> None:
-        super().__init__(manager, clock=clock)
-        self._settings = settings or MarketDataSettings()
+        super().__init__(manager, clock=clock, settings=settings)
         self._postgres = MarketDataPostgresDatabase()
         self._candles = CandlesPostgresDatabase()
         self._documents = MarketDocumentsPostgresDatabase()
@@ -224,3 +224,7 @@ class Database(OwnedDatabase):
                     data=legacy.extra_fields(data),
                     at=now,
                 )
+
+
+database = Database()
+"""Not connected until somebody calls ``connect()``; the services never use it."""
