@@ -2,12 +2,14 @@
 
 import typer
 
+from mastertrade.cli.data_archive import archive, restore
 from mastertrade.cli.data_catalogue import list_gaps, list_series
 from mastertrade.cli.data_download import download
 from mastertrade.cli.data_export import export_files
 from mastertrade.cli.data_import import import_files
 from mastertrade.cli.data_instruments import instruments
 from mastertrade.cli.data_quality import quality, quarantine
+from mastertrade.cli.data_retention import retention
 from mastertrade.cli.data_rollup import rollup
 from mastertrade.cli.data_snapshot import snapshot
 
@@ -22,3 +24,6 @@ data.add_typer(quarantine, name="quarantine")
 data.add_typer(snapshot, name="snapshot")
 data.command("download")(download)
 data.command("instruments")(instruments)
+data.add_typer(retention, name="retention")
+data.command("archive")(archive)
+data.command("restore")(restore)

@@ -19,7 +19,7 @@ from mastertrade.market_data_service.postgres_candles import (
     Stretch,
 )
 from mastertrade.market_data_service.postgres_database import MarketDataPostgresDatabase, Stored
-from mastertrade.market_data_service.source import months_of, to_datetime, to_milliseconds
+from mastertrade.market_data_service.source import to_datetime, to_milliseconds
 from mastertrade.quant.bars import Bars
 from mastertrade.shared.clock import Clock
 from mastertrade.shared.errors import UsageError
@@ -183,7 +183,6 @@ class CandleWriter:
         self._market = MarketDataPostgresDatabase()
         self._database = CandlesPostgresDatabase()
         self._failpoints = failpoints or Failpoints()
-        self._months: set[int] = set()
 
     async def store(
         self,
@@ -230,12 +229,10 @@ class CandleWriter:
         return Stored(new=int(is_fresh.sum()), revised=int(is_revised.sum()))
 
     async def _ensure_partitions(self, bars: Bars) -> None:
-        """Outside of the caller's transaction, which would keep other loaders from making theirs."""
+        """Outside of the caller's transaction, which would keep other loaders from making theirs. Not remembered:
+        retention drops partitions of which nothing is left."""
         first, last = to_datetime(int(bars.time[0])), to_datetime(int(bars.time[-1]))
-        months = set(months_of(first, last))
-        if not months <= self._months:
-            await self._market.ensure_partitions(self._manager, first, last)
-            self._months |= months
+        await self._market.ensure_partitions(self._manager, first, last)
 
 
 def compare(bars: Bars, known: Bars | None) -> tuple[BoolArray, BoolArray]:

@@ -90,9 +90,10 @@ SELECT answered, confirmed, failed, halted, delisted, synthetic, last_error FROM
  WHERE instrument_id = :instrument_id AND interval_s = :interval_s;
 
 -- name: missing_of_requests
--- Why: a download goes on with what was never answered, so the same command resumes it.
+-- Why: a download goes on with what was never answered, so the same command resumes it. What retention took is not fetched
+-- again night after night.
 SELECT lower(r) AS starts, upper(r) AS ends
   FROM unnest(tstzmultirange(tstzrange(:first, :last)) - coalesce(
-       (SELECT k.answered + k.halted + k.delisted FROM coverage_of_requests k
+       (SELECT k.answered + k.halted + k.delisted + k.archived + k.dropped FROM coverage_of_requests k
          WHERE k.instrument_id = :instrument_id AND k.interval_s = :interval_s), '{}')) AS r
  ORDER BY 1 LIMIT :limit;

@@ -7,7 +7,6 @@ from typing import Generic, TypeVar
 
 from mastertrade.market_data_service.kind_rows import Batch, Book, Funding, Ticker, Trade, moment
 from mastertrade.market_data_service.postgres_kinds import KindsPostgresDatabase, Places
-from mastertrade.market_data_service.source import months_of
 from mastertrade.shared.clock import Clock
 from mastertrade.shared.postgres_manager import PostgresManager, Transaction
 
@@ -36,7 +35,6 @@ class KindStore:
         self._manager = manager
         self._clock = clock
         self._database = KindsPostgresDatabase()
-        self._months: set[tuple[str, int]] = set()
 
     async def store_trades(self, instrument_id: int, trades: Sequence[Trade]) -> KindLoaded[Trade]:
         return await self._store(
@@ -94,10 +92,8 @@ class KindStore:
         if not times:
             return
         first, last = moment(min(times)), moment(max(times))
-        months = {(table, month) for month in months_of(first, last)}
-        if not months <= self._months:
-            await self._database.ensure_month_partitions(self._manager, table, first, last)
-            self._months |= months
+        # Not remembered: retention drops partitions of which nothing is left.
+        await self._database.ensure_month_partitions(self._manager, table, first, last)
 
 
 def of_batch(batch: Batch) -> list[str]:

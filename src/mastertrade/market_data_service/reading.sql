@@ -22,11 +22,12 @@ SELECT CASE WHEN b.rows IS NOT NULL THEN b.rows END AS rows, b.first_open_time, 
 
 -- name: changes_since
 -- Why: what was believed at a time is what is stored now without what became known later; the first later change of a
--- candle has the values it had.
+-- candle has the values it had. Where retention took the candles nothing is shown, so nothing is undone.
 SELECT DISTINCT ON (open_time) open_time, old_open, old_high, old_low, old_close, old_volume
   FROM candle_revisions
  WHERE instrument_id = :instrument_id AND interval_s = :interval_s AND open_time >= :first AND open_time < :last
    AND (known_at > :as_of OR id > :last_revision::bigint)
+   AND NOT open_time <@ (SELECT gone_candles(:instrument_id, :interval_s))
  ORDER BY open_time, id;
 
 -- name: unsealed_months

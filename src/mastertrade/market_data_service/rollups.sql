@@ -65,12 +65,15 @@ SELECT i.venue, i.symbol, r.base_interval_s, r.interval_s, sum(r.bars)::bigint A
  ORDER BY i.venue COLLATE "C", i.symbol COLLATE "C", r.base_interval_s, r.interval_s LIMIT 100000;
 
 -- name: all_series
--- Why: every length of candles a market has, the finest first, with the ends it ever had: who looks back sees candles that
--- were removed since.
-SELECT s.interval_s, least(s.first_open_time, r.first) AS first_open_time,
-       greatest(s.last_close_time, r.last + make_interval(secs => s.interval_s)) AS last_close_time
+-- Why: every length of candles a market has, the finest first, with the ends it ever had (who looks back sees candles that
+-- were removed since), cut where retention took candles: longer bars stand there.
+SELECT s.interval_s, lower(part) AS first_open_time, upper(part) AS last_close_time
   FROM series s
  CROSS JOIN LATERAL (SELECT min(v.open_time) AS first, max(v.open_time) AS last FROM candle_revisions v
                       WHERE v.instrument_id = s.instrument_id AND v.interval_s = s.interval_s AND v.new_open IS NULL) r
+ CROSS JOIN LATERAL unnest(
+       tstzmultirange(tstzrange(least(s.first_open_time, r.first),
+                                greatest(s.last_close_time, r.last + make_interval(secs => s.interval_s))))
+       - gone_candles(s.instrument_id, s.interval_s)) AS part
  WHERE s.instrument_id = :instrument_id AND s.rows > 0 AND :interval_s % s.interval_s = 0
- ORDER BY s.interval_s LIMIT 100;
+ ORDER BY s.interval_s, 2 LIMIT 10000;

@@ -21,11 +21,6 @@ def to_datetime(milliseconds: int) -> datetime:
     return EPOCH + timedelta(milliseconds=milliseconds)
 
 
-def months_of(first: datetime, last: datetime) -> range:
-    """The calendar months from that of ``first`` to that of ``last``, counted since the year 0."""
-    return range(first.year * 12 + first.month, last.year * 12 + last.month + 1)
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Listing:
     """An instrument as a source describes it, before the database gives it an id."""

@@ -18,6 +18,7 @@ SET LOCAL client_min_messages = warning;
 \ir schema/market_derived.sql
 \ir schema/market_kinds.sql
 \ir schema/market_quality.sql
+\ir schema/market_retention.sql
 \ir schema/strategy.sql
 \ir schema/backtests.sql
 \ir schema/risk.sql

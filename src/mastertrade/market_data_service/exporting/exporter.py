@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mastertrade.domain.market import parse_symbol
-from mastertrade.market_data_service.catalogue import EVERYTHING, Selection, SeriesEntry, catalogue
+from mastertrade.market_data_service.catalogue import EVERYTHING, Selection, catalogue
 from mastertrade.market_data_service.exporting import rows as stored
 from mastertrade.market_data_service.exporting.sinks import FileFormat, opened
 from mastertrade.market_data_service.importing.naming import CANDLE_KINDS, Kind, Understood
@@ -112,7 +112,7 @@ class FileExporter:
             return []  # there may be other kinds of it
         planned = []
         for entry in entries:
-            content = _of_series(entry)
+            content = candle_content(entry.venue, entry.symbol, entry.interval_s)
             begin, end = max(entry.first, first), min(entry.last + timedelta(seconds=entry.interval_s), last)
             if content.kind not in kinds or begin >= end:
                 continue
@@ -177,16 +177,11 @@ class FileExporter:
         return planned
 
 
-def _of_series(entry: SeriesEntry) -> Understood:
+def candle_content(venue: str, symbol: str, interval_s: int) -> Understood:
     """Mark and index prices are kept at venues of their own: ``binance.mark``."""
-    venue, _, suffix = entry.venue.rpartition(".")
-    kind = {"mark": Kind.MARK, "index": Kind.INDEX}.get(suffix) if venue else None
-    return Understood(
-        kind=kind or Kind.CANDLES,
-        venue=venue if kind else entry.venue,
-        symbol=entry.symbol,
-        interval_s=entry.interval_s,
-    )
+    name, _, suffix = venue.rpartition(".")
+    kind = {"mark": Kind.MARK, "index": Kind.INDEX}.get(suffix) if name else None
+    return Understood(kind=kind or Kind.CANDLES, venue=name if kind else venue, symbol=symbol, interval_s=interval_s)
 
 
 def _file_name(content: Understood, form: FileFormat) -> str:

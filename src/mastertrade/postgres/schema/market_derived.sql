@@ -127,19 +127,30 @@ CREATE TABLE IF NOT EXISTS rollup_months (
 );
 COMMENT ON TABLE rollup_months IS 'market_data_service: rolled-up months, with the number of candles that went into them';
 
+CREATE OR REPLACE FUNCTION gone_candles(p_instrument_id int, p_interval_s int) RETURNS tstzmultirange
+LANGUAGE sql STABLE PARALLEL SAFE RETURN coalesce((
+    SELECT k.archived + k.dropped FROM coverage_of_requests k
+     WHERE k.instrument_id = p_instrument_id AND k.interval_s = p_interval_s), '{}'::tstzmultirange);
+COMMENT ON FUNCTION gone_candles IS 'market_data_service: the times of a series that retention took and nobody brought back';
+
 CREATE OR REPLACE FUNCTION store_rollup(
     p_instrument_id int, p_base_interval_s int, p_interval_s int, p_month date, p_from timestamptz, p_open_times timestamptz[],
     p_open float8[], p_high float8[], p_low float8[], p_close float8[], p_volume float8[], p_candles int[], p_at timestamptz
 ) RETURNS void
 LANGUAGE plpgsql AS $$
+DECLARE
+    v_gone  tstzmultirange := gone_candles(p_instrument_id, p_base_interval_s);
 BEGIN
+    -- A bar whose candles retention took cannot be made again: what is stored of them now is less than went into it.
     DELETE FROM rollups r
      WHERE r.instrument_id = p_instrument_id AND r.base_interval_s = p_base_interval_s AND r.interval_s = p_interval_s
-       AND r.open_time >= p_from AND r.open_time < (p_month + interval '1 month') AT TIME ZONE 'UTC';
+       AND r.open_time >= p_from AND r.open_time < (p_month + interval '1 month') AT TIME ZONE 'UTC'
+       AND NOT v_gone && tstzrange(r.open_time, r.open_time + make_interval(secs => r.interval_s));
     INSERT INTO rollups (instrument_id, base_interval_s, interval_s, open_time, open, high, low, close, volume, candles)
     SELECT p_instrument_id, p_base_interval_s, p_interval_s, b.open_time, b.open, b.high, b.low, b.close, b.volume, b.candles
       FROM unnest(p_open_times, p_open, p_high, p_low, p_close, p_volume, p_candles)
-           AS b(open_time, open, high, low, close, volume, candles);
+           AS b(open_time, open, high, low, close, volume, candles)
+    ON CONFLICT (instrument_id, base_interval_s, interval_s, open_time) DO NOTHING;
     INSERT INTO rollup_months AS m (instrument_id, base_interval_s, interval_s, month, bars, partial_bars, candles, rolled_at)
     SELECT p_instrument_id, p_base_interval_s, p_interval_s, p_month, count(*), count(*) FILTER (WHERE r.is_partial),
            coalesce(sum(r.candles), 0), p_at
@@ -246,6 +257,10 @@ BEGIN
                      AND c.open_time = upper(v_covered) - make_interval(secs => p_interval_s))
          WHERE s.instrument_id = p_instrument_id AND s.interval_s = p_interval_s;
         PERFORM cover_candles(p_instrument_id, p_interval_s, v_covered, NULL);
+    END IF;
+    IF NOT isempty(gone_candles(p_instrument_id, p_interval_s)) THEN
+        PERFORM change_gaps(p_instrument_id, p_interval_s, range_merge(g), g, '{}')
+           FROM gone_candles(p_instrument_id, p_interval_s) AS g;
     END IF;
     RETURN v_rows;
 END $$;

@@ -31,10 +31,20 @@ CREATE TABLE IF NOT EXISTS gaps (
     CONSTRAINT gaps_belong_to_a_series FOREIGN KEY (instrument_id, interval_s)
         REFERENCES series (instrument_id, interval_s) ON DELETE RESTRICT,
     CONSTRAINT gaps_end_after_they_start CHECK (starts < ends),
-    CONSTRAINT gaps_reason_is_known CHECK (reason IN ('never requested', 'failed', 'venue empty', 'halted', 'delisted'))
+    CONSTRAINT gaps_reason_is_known CHECK (
+        reason IN ('never requested', 'failed', 'venue empty', 'halted', 'delisted', 'archived', 'dropped'))
 );
 COMMENT ON TABLE gaps IS
-    'market_data_service: holes between the first and the last candle of each series, and failed requests beyond, with reason';
+    'market_data_service: holes between the ends of each series; and beyond them failed requests and what retention took';
+
+-- Databases from before candles were archived and dropped.
+DO $$ BEGIN
+    IF NOT EXISTS (SELECT FROM pg_constraint WHERE conrelid = 'gaps'::regclass AND conname = 'gaps_reason_is_known'
+                      AND pg_get_constraintdef(oid) LIKE '%archived%') THEN
+        ALTER TABLE gaps DROP CONSTRAINT IF EXISTS gaps_reason_is_known, ADD CONSTRAINT gaps_reason_is_known CHECK (
+            reason IN ('never requested', 'failed', 'venue empty', 'halted', 'delisted', 'archived', 'dropped'));
+    END IF;
+END $$;
 
 CREATE TABLE IF NOT EXISTS coverage_of_requests (
     instrument_id  int NOT NULL,
@@ -45,14 +55,18 @@ CREATE TABLE IF NOT EXISTS coverage_of_requests (
     halted         tstzmultirange NOT NULL DEFAULT '{}',
     delisted       tstzmultirange NOT NULL DEFAULT '{}',
     synthetic      tstzmultirange NOT NULL DEFAULT '{}',
+    archived       tstzmultirange NOT NULL DEFAULT '{}',
+    dropped        tstzmultirange NOT NULL DEFAULT '{}',
     last_error     text,
     updated_at     timestamptz NOT NULL,
     PRIMARY KEY (instrument_id, interval_s),
     CONSTRAINT coverage_of_requests_belongs_to_a_series FOREIGN KEY (instrument_id, interval_s)
         REFERENCES series (instrument_id, interval_s) ON DELETE RESTRICT
 );
+ALTER TABLE coverage_of_requests ADD COLUMN IF NOT EXISTS archived tstzmultirange NOT NULL DEFAULT '{}',
+    ADD COLUMN IF NOT EXISTS dropped tstzmultirange NOT NULL DEFAULT '{}';
 COMMENT ON TABLE coverage_of_requests IS
-    'market_data_service: per series the times a venue answered (once, twice), failed, halted or delisted; and asked-for fills';
+    'market_data_service: per series the times a venue answered (once, twice), failed, halted or delisted; fills; what retention took';
 
 CREATE TABLE IF NOT EXISTS candle_revisions (
     id             bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -97,7 +111,8 @@ CREATE OR REPLACE FUNCTION gap_reasons(p_instrument_id int, p_interval_s int, p_
 RETURNS TABLE (hole tstzrange, reason text, is_confirmed boolean)
 LANGUAGE sql STABLE AS $$
     WITH known AS (
-        SELECT coalesce(k.delisted, '{}') AS delisted, coalesce(k.halted, '{}') AS halted,
+        SELECT coalesce(k.archived, '{}') AS archived, coalesce(k.dropped - k.archived, '{}') AS dropped,
+               coalesce(k.delisted, '{}') AS delisted, coalesce(k.halted, '{}') AS halted,
                coalesce(k.confirmed, '{}') AS confirmed, coalesce(k.answered, '{}') AS answered,
                coalesce(k.failed, '{}') AS failed
           FROM (SELECT) one
@@ -105,13 +120,16 @@ LANGUAGE sql STABLE AS $$
     )
     SELECT unnest(cut.part), cut.reason, cut.is_confirmed
       FROM known k
+     CROSS JOIN LATERAL (SELECT p_open - k.archived - k.dropped AS open) p
      CROSS JOIN LATERAL (VALUES
-           (p_open * k.delisted, 'delisted', true),
-           ((p_open - k.delisted) * k.halted, 'halted', true),
-           ((p_open - k.delisted - k.halted) * k.confirmed, 'venue empty', true),
-           ((p_open - k.delisted - k.halted - k.confirmed) * k.answered, 'venue empty', false),
-           ((p_open - k.delisted - k.halted - k.confirmed - k.answered) * k.failed, 'failed', false),
-           (p_open - k.delisted - k.halted - k.confirmed - k.answered - k.failed, 'never requested', false)
+           (p_open * k.archived, 'archived', true),
+           (p_open * k.dropped, 'dropped', true),
+           (p.open * k.delisted, 'delisted', true),
+           ((p.open - k.delisted) * k.halted, 'halted', true),
+           ((p.open - k.delisted - k.halted) * k.confirmed, 'venue empty', true),
+           ((p.open - k.delisted - k.halted - k.confirmed) * k.answered, 'venue empty', false),
+           ((p.open - k.delisted - k.halted - k.confirmed - k.answered) * k.failed, 'failed', false),
+           (p.open - k.delisted - k.halted - k.confirmed - k.answered - k.failed, 'never requested', false)
            ) AS cut(part, reason, is_confirmed)
 $$;
 COMMENT ON FUNCTION gap_reasons IS 'market_data_service: missing time, cut by why it is missing';
@@ -131,12 +149,16 @@ BEGIN
         RETURNING tstzrange(g.starts, g.ends) AS hole
     )
     SELECT coalesce(range_agg(hole), '{}') + p_add - p_take INTO v_open FROM touched;
+    -- What is stored again is neither archived nor dropped any more.
+    UPDATE coverage_of_requests k SET archived = k.archived - p_take, dropped = k.dropped - p_take
+     WHERE k.instrument_id = p_instrument_id AND k.interval_s = p_interval_s
+       AND (k.archived && p_take OR k.dropped && p_take);
     SELECT tstzrange(s.first_open_time, s.last_close_time) INTO v_ends FROM series s
      WHERE s.instrument_id = p_instrument_id AND s.interval_s = p_interval_s AND s.rows > 0;
     INSERT INTO gaps (instrument_id, interval_s, starts, ends, reason, is_confirmed)
     SELECT p_instrument_id, p_interval_s, lower(r.hole), upper(r.hole), r.reason, r.is_confirmed
       FROM gap_reasons(p_instrument_id, p_interval_s, v_open) r
-     WHERE r.reason = 'failed' OR r.hole <@ v_ends;
+     WHERE r.reason IN ('failed', 'archived', 'dropped') OR r.hole <@ v_ends;
 END $$;
 COMMENT ON FUNCTION change_gaps IS
     'market_data_service: holes that touch p_window are joined, grow by p_add, shrink by p_take and get their reasons anew';
@@ -400,7 +422,8 @@ BEGIN
         PERFORM shrink_series(p_instrument_id, p_interval_s, v_removed, p_at);
         DELETE FROM gaps g USING series s
          WHERE g.instrument_id = p_instrument_id AND g.interval_s = p_interval_s
-           AND s.instrument_id = p_instrument_id AND s.interval_s = p_interval_s AND g.reason <> 'failed'
+           AND s.instrument_id = p_instrument_id AND s.interval_s = p_interval_s
+           AND g.reason NOT IN ('failed', 'archived', 'dropped')
            AND (s.rows = 0 OR g.ends <= s.first_open_time OR g.starts >= s.last_close_time);
         PERFORM change_gaps(p_instrument_id, p_interval_s, range_merge(v_taken), v_taken, '{}');
     END IF;
