@@ -75,5 +75,5 @@ SELECT s.interval_s, lower(part) AS first_open_time, upper(part) AS last_close_t
        tstzmultirange(tstzrange(least(s.first_open_time, r.first),
                                 greatest(s.last_close_time, r.last + make_interval(secs => s.interval_s))))
        - gone_candles(s.instrument_id, s.interval_s)) AS part
- WHERE s.instrument_id = :instrument_id AND s.rows > 0 AND :interval_s % s.interval_s = 0
+ WHERE s.instrument_id = :instrument_id AND (s.rows > 0 OR r.first IS NOT NULL) AND :interval_s % s.interval_s = 0
  ORDER BY s.interval_s, 2 LIMIT 10000;

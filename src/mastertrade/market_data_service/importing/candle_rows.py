@@ -51,14 +51,12 @@ class CandleRows:
         """The bars of a chunk in the order of time, none of them twice."""
         raw, present = self._raw(chunk)
         usable = self._judge(raw, chunk, present)
-        for name in COLUMNS:
-            count = digits_beyond(chunk.columns[self._layout[name]])
-            self._findings.add(
-                "digits",
-                Severity.WARNING,
-                f"{name} has more than the {EXACT_DIGITS} digits that are kept exactly",
-                count=count,
-            )
+        self._findings.add(
+            "digits",
+            Severity.WARNING,
+            f"a number of more than the {EXACT_DIGITS} digits that are kept exactly",
+            count=sum(digits_beyond(chunk.columns[self._layout[name]]) for name in COLUMNS),
+        )
         return self._ordered(raw, chunk, np.flatnonzero(usable))
 
     def _raw(self, chunk: Chunk) -> tuple[RawRows, NDArray[np.bool_]]:

@@ -168,6 +168,8 @@ COMMENT ON FUNCTION store_rollup IS
 CREATE OR REPLACE FUNCTION forget_rollups(p_instrument_id int, p_interval_s int, p_from timestamptz, p_to timestamptz)
 RETURNS void
 LANGUAGE plpgsql AS $$
+DECLARE
+    v_gone  tstzmultirange := gone_candles(p_instrument_id, p_interval_s);
 BEGIN
     DELETE FROM rollups r USING rollup_months k
      WHERE k.instrument_id = p_instrument_id AND k.base_interval_s = p_interval_s
@@ -176,15 +178,20 @@ BEGIN
                         WHERE m.instrument_id = p_instrument_id AND m.interval_s = p_interval_s AND m.month = k.month)
        AND r.instrument_id = k.instrument_id AND r.base_interval_s = k.base_interval_s AND r.interval_s = k.interval_s
        AND r.open_time >= k.month::timestamp AT TIME ZONE 'UTC'
-       AND r.open_time < (k.month + interval '1 month') AT TIME ZONE 'UTC';
+       AND r.open_time < (k.month + interval '1 month') AT TIME ZONE 'UTC'
+       AND NOT v_gone && tstzrange(r.open_time, r.open_time + make_interval(secs => r.interval_s));
     DELETE FROM rollup_months k
      WHERE k.instrument_id = p_instrument_id AND k.base_interval_s = p_interval_s
        AND k.month BETWEEN month_of(p_from) AND month_of(p_to)
        AND NOT EXISTS (SELECT FROM candle_months m
-                        WHERE m.instrument_id = p_instrument_id AND m.interval_s = p_interval_s AND m.month = k.month);
+                        WHERE m.instrument_id = p_instrument_id AND m.interval_s = p_interval_s AND m.month = k.month)
+       AND NOT EXISTS (SELECT FROM rollups r
+                        WHERE r.instrument_id = k.instrument_id AND r.base_interval_s = k.base_interval_s
+                          AND r.interval_s = k.interval_s AND r.open_time >= k.month::timestamp AT TIME ZONE 'UTC'
+                          AND r.open_time < (k.month + interval '1 month') AT TIME ZONE 'UTC');
 END $$;
 COMMENT ON FUNCTION forget_rollups IS
-    'market_data_service: longer bars of the months of a span that have no candles left; months with some are rolled up anew';
+    'market_data_service: longer bars of months of a span without candles, but not those whose candles retention took';
 
 CREATE TABLE IF NOT EXISTS snapshots (
     id            uuid PRIMARY KEY,

@@ -58,7 +58,10 @@ COMMENT ON TABLE retirements IS
 
 CREATE OR REPLACE FUNCTION is_rolled_up(p_instrument_id int, p_interval_s int, p_month date) RETURNS boolean
 LANGUAGE sql STABLE AS $$
-    SELECT count(*) > 0 AND bool_and(m.changed_from IS NULL AND r.candles IS NOT NULL AND r.candles >= m.rows)
+    -- Of a month that left before, bars stand that were made of more candles than came late: they are not counted.
+    SELECT count(*) > 0 AND bool_and(m.changed_from IS NULL AND r.candles IS NOT NULL AND (r.candles >= m.rows
+               OR gone_candles(p_instrument_id, p_interval_s)
+                  && tstzrange(p_month::timestamp AT TIME ZONE 'UTC', (p_month + interval '1 month') AT TIME ZONE 'UTC')))
       FROM rollup_targets t
       JOIN candle_months m ON m.instrument_id = t.instrument_id AND m.interval_s = t.base_interval_s AND m.month = p_month
       LEFT JOIN rollup_months r
