@@ -1,7 +1,7 @@
-"""How fast are candles stored, read and listed, compared with what the server and a file can do?
+"""How fast are candles stored, read, listed and archived, compared with what the server and a file can do?
 
-Takes about a minute, on an embedded server in a folder of its own, with fsync on. Rounds of pairs, so that whatever
-else the machine does meets both sides alike; a ratio is the median of the rounds'.
+Takes about a minute and a half, on an embedded server in a folder of its own, with fsync on. Rounds of pairs, so that
+whatever else the machine does meets both sides alike; a ratio is the median of the rounds'.
 
 load  a million one-minute candles from float64 arrays through the idempotent door (catalogue, gaps and months kept
       true), against the server's own COPY FROM of a binary file of the same rows into the same table with the same
@@ -10,12 +10,16 @@ read  the same million as Bars, closed months sealed and the last month as rows,
       making the same arrays of them, and against pandas reading them from the feather file it wrote.
 list  `data list` and `data gaps` with the JSON they print, in the process, on a made-up catalogue of 2,000 series,
       500 million candles and 6,000 gaps.
+import  two million candles from a csv and from a parquet file, each in a process of its own: how much its memory grows
+      above what it holds after a small file.
+archive  the million out into proven parquet files, with the longer bars that must stand first, and back.
 """
 
 import argparse
 import json
 import os
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
@@ -30,14 +34,21 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.csv as pa_csv
+import pyarrow.parquet as pa_parquet
 
 from mastertrade.cli.application import run
 from mastertrade.market_data_service.bar_source import DatabaseBars
 from mastertrade.market_data_service.binary_rows import COPY_COLUMNS, encode_copy
 from mastertrade.market_data_service.blocks import seal_months
 from mastertrade.market_data_service.candle_store import CandleStore
-from mastertrade.market_data_service.catalogue import catalogue_as_json, gaps_as_json
+from mastertrade.market_data_service.catalogue import Selection, catalogue_as_json, gaps_as_json
 from mastertrade.market_data_service.postgres_database import MarketDataPostgresDatabase
+from mastertrade.market_data_service.retention.due import Rule
+from mastertrade.market_data_service.retention.policies import Action
+from mastertrade.market_data_service.retention.restoring import Restoring
+from mastertrade.market_data_service.retention.retirement import Retirement
 from mastertrade.market_data_service.rules import listing
 from mastertrade.platform import open_database, read_settings
 from mastertrade.postgres.embedded import embedded_server
@@ -50,7 +61,10 @@ SERIES, GAPS_EACH, CANDLES_EACH = 2_000, 3, 250_000
 START = datetime(2023, 1, 1, tzinfo=UTC)
 END = START + timedelta(minutes=ROWS)
 LOAD_ROUNDS, READ_ROUNDS, LIST_ROUNDS = 3, 5, 7
-LIMITS = {"load / COPY FROM": 0.65, "read / fetch": 25.0, "read / feather": 0.4, "list ms": 50.0, "gaps ms": 50.0}
+LIMITS = {
+    "load / COPY FROM": 0.65, "read / fetch": 25.0, "read / feather": 0.4, "list ms": 50.0, "gaps ms": 50.0,
+    "csv import MB": 150.0, "parquet import MB": 150.0,
+}  # fmt: skip
 VALUES = ("open", "high", "low", "close", "volume")
 SELECT = """SELECT open_time, open, high, low, close, volume FROM candles
  WHERE instrument_id = $1 AND interval_s = 60 AND open_time >= $2 AND open_time < $3 ORDER BY open_time"""
@@ -190,6 +204,70 @@ async def measure_list(manager: PostgresManager) -> dict[str, float]:
     return {name: min(one) for name, one in took.items()}
 
 
+def write_files(bars: Bars, folder: Path) -> list[Path]:
+    """A small file of each form, and one of twice the candles: a second market's follow those of the first."""
+    made = []
+    for number, rows in enumerate((1_000, ROWS)):
+        twice = [np.concatenate((getattr(bars, name)[:rows],) * 2) for name in ("time", *VALUES)]
+        twice[0] = twice[0][0] + np.arange(2 * rows, dtype=np.int64) * 60_000
+        table = pa.table(dict(zip(("timestamp", *VALUES), twice, strict=True)))
+        for form, write in (("csv", pa_csv.write_csv), ("parquet", pa_parquet.write_table)):
+            made.append(folder / f"ABC{number}_USDT-1m.{form}")
+            write(table, made[-1])
+    return made
+
+
+def measure_memory(files: list[Path], home: Path) -> dict[str, float]:
+    """MB above what the process held after the small file."""
+    took = {}
+    for form in ("csv", "parquet"):
+        chosen = [str(file) for file in files if file.suffix == f".{form}"]
+        command = [sys.executable, __file__, "--grow", str(home), *chosen]
+        answer = subprocess.run(command, capture_output=True, text=True, check=True, timeout=300)
+        took[f"{form} import MB"] = float(answer.stdout)
+    return took
+
+
+async def grow(home: Path, small: Path, large: Path) -> None:
+    """In the process of its own: import both, print the megabytes the second one needed more."""
+    from mastertrade.market_data_service.importing.importer import FileImporter, understand
+
+    async with open_database(read_settings({"MASTERTRADE_HOME": str(home)})) as database:
+        importer = FileImporter(manager=database.manager, clock=SystemClock(), home=home)
+        for file in (small, large):
+            report = await importer.run(file, understand(file, venue="binance"))
+            assert report.is_clean, report
+            if file is small:
+                idle = _kilobytes("VmRSS")
+                Path("/proc/self/clear_refs").write_text("5")  # noqa: ASYNC240 - forget the peak
+        print((_kilobytes("VmHWM") - idle) / 1024)
+
+
+def _kilobytes(name: str) -> int:
+    line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith(name))
+    return int(line.split()[1])
+
+
+async def measure_archive(manager: PostgresManager, folder: Path) -> tuple[float, float, float]:
+    """Seconds for the longer bars that must stand first, out with every file read back, and back in."""
+    rule = Rule(cutoff=END, action=Action.ARCHIVE, reason="benchmark")
+    only = Selection(venues=("binance",), symbols=("BTC/USDT",))
+    engine = Retirement(manager=manager, clock=SystemClock(), folder=folder)
+    restoring = Restoring(manager=manager, clock=SystemClock(), home=folder)
+
+    async def longer() -> None:
+        await engine.prepare(await engine.plan(only, lambda *_: rule, latest=END))
+
+    async def out() -> None:
+        assert {one.state async for one in engine.run(only, lambda *_: rule, latest=END)} == {"archived"}
+
+    async def back() -> None:
+        for one in await restoring.plan(only):
+            await restoring.restore(one)
+
+    return await timed(longer), await timed(out), await timed(back)
+
+
 async def benchmark(as_json: bool) -> None:
     bars = walk()
     async with AsyncExitStack() as stack:
@@ -210,6 +288,9 @@ async def benchmark(as_json: bool) -> None:
         sealing = await timed(lambda: seal_months(manager))
         fetch, feather = await measure_read(manager, instrument.id, bars, home / "candles.feather")
         listed = await measure_list(manager)
+        memory = measure_memory(write_files(bars, home), home)
+        rollup, archive, restore = await measure_archive(manager, home / "archive")
+        archived = await manager.fetchval("SELECT sum(rows)::bigint FROM retirements")
         version = await manager.fetchval("SELECT current_setting('server_version')")
     ratios = {"load / COPY FROM": load.ratio, "read / fetch": fetch.ratio, "read / feather": feather.ratio}
     summary = {
@@ -222,6 +303,9 @@ async def benchmark(as_json: bool) -> None:
             "fetch": round(ROWS / min(fetch.theirs)),
             "feather": round(ROWS / min(feather.theirs)),
             "sealing": round(ROWS / sealing),
+            "rollup": round(archived / rollup),
+            "archive": round(archived / archive),
+            "restore": round(archived / restore),
         },
         "results": {
             name: {
@@ -229,7 +313,7 @@ async def benchmark(as_json: bool) -> None:
                 "limit": LIMITS[name],
                 "is_met": value >= LIMITS[name] if name in ratios else value <= LIMITS[name],
             }
-            for name, value in {**ratios, **listed}.items()
+            for name, value in {**ratios, **listed, **memory}.items()
         },
     }
     print(json.dumps(summary) if as_json else _table(summary))
@@ -251,4 +335,6 @@ def _table(summary: dict[str, Any]) -> str:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--json", action="store_true", help="one JSON object instead of the table")
-    run(benchmark(parser.parse_args().json))
+    parser.add_argument("--grow", nargs=3, type=Path, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    run(grow(*arguments.grow) if arguments.grow else benchmark(arguments.json))

@@ -130,7 +130,7 @@ def _read_csv(path: Path, refused: RefusedRows) -> Iterator[RawRows]:
 
 def _read_tables(path: Path) -> Iterator[RawRows]:
     if path.suffix == ".parquet":
-        with pa_parquet.ParquetFile(path) as file:
+        with pa_parquet.ParquetFile(path, buffer_size=CSV_BLOCK_BYTES, pre_buffer=False) as file:
             time_column = _require_columns(path, list(file.schema_arrow.names), TIME_COLUMNS)
             _require_time(path, file.schema_arrow.field(time_column))
             columns = [time_column, *COLUMNS]

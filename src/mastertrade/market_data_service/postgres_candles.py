@@ -66,8 +66,9 @@ class CandlesPostgresDatabase:
         await QUERIES.execute(
             tx, "open_candles", instrument_id=instrument_id, interval_s=bars.interval_s, first=first, last=last
         )
-        stream = BytesIO(encode_copy(instrument_id, bars))
-        await tx.copy_to_table("candles", source=stream, columns=COPY_COLUMNS)
+        # Closed at once: the driver's objects refer to one another, and would hold its megabytes until then.
+        with BytesIO(encode_copy(instrument_id, bars)) as stream:
+            await tx.copy_to_table("candles", source=stream, columns=COPY_COLUMNS)
 
     async def revise_candles(self, tx: Transaction, instrument_id: int, bars: Bars, *, at: datetime) -> int:
         revised: int = await QUERIES.fetchval(

@@ -92,7 +92,8 @@ def _named_errors(where: str) -> Iterator[None]:
 
 
 def _parquet(path: Path) -> Table:
-    file = pa_parquet.ParquetFile(path, buffer_size=PARQUET_BUFFER_BYTES, memory_map=False)
+    # Not the whole row group ahead, which the library would read by itself.
+    file = pa_parquet.ParquetFile(path, buffer_size=PARQUET_BUFFER_BYTES, memory_map=False, pre_buffer=False)
     names = list(file.schema_arrow.names)
 
     def read(wanted: Sequence[str], reject: Reject) -> Iterator[Chunk]:

@@ -204,9 +204,9 @@ class Retirement:
         for file in usable:
             if file.state == "written" and file.version == version and await self._is_intact(file):
                 return file
-        content = await stored_content(self._manager, unit)
+        content = await stored_content(self._manager, unit) if usable else None
         for file in usable:
-            if file.content_hash == content.content_hash and await self._is_intact(file):
+            if content is not None and file.content_hash == content.content_hash and await self._is_intact(file):
                 await QUERIES.execute(self._manager, "renew_file", id=file.id, version=version, reason=one.rule.reason)
                 return await self._one(unit, file.id)
         number = 1 + sum(1 for file in known if file.state in ("archived", "restored"))

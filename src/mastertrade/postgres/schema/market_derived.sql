@@ -1,8 +1,9 @@
 -- What is derived from candles and can be made again from them: sealed blocks for reading, and what pins their past.
 -- Owner of every table here: market_data_service.
 
--- A month of one series as columns of big-endian float64, read ten times as fast as its rows. The values come from the
--- trigger below and from nowhere else; every function that writes candles deletes the blocks of the months it touches.
+-- A month of one series as columns of big-endian float64, read some ten times as fast as its rows (docs/benchmarks.md). The
+-- values come from the trigger below and from nowhere else; every function that writes candles deletes the blocks of the
+-- months it touches.
 CREATE TABLE IF NOT EXISTS candle_blocks (
     instrument_id    int NOT NULL,
     interval_s       int NOT NULL,
