@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from mastertrade.market_data_service.catalogue import EVERYTHING
+from mastertrade.market_data_service.importing import importer  # noqa: F401 - here, so that no child has to load it
 from mastertrade.market_data_service.retention.due import Rule
 from mastertrade.market_data_service.retention.policies import Action
 from mastertrade.market_data_service.retention.restoring import Restoring

@@ -44,12 +44,12 @@ APRIL, MAY, JUNE, JULY = (datetime(2024, month, 1, tzinfo=UTC) for month in (4, 
 
 
 def uneven(start: datetime, end: datetime, *, without: Sequence[int] = ()) -> Bars:
-    """Bars of five minutes whose volumes' sum depends on the order of adding."""
-    count = (end - start) // (5 * MINUTE)
+    """Bars of fifteen minutes whose volumes' sum depends on the order of adding."""
+    count = (end - start) // (15 * MINUTE)
     kept = np.array([n for n in range(count) if n not in set(without)], dtype=np.int64)
     close = 100.0 + np.random.default_rng(7).normal(0, 1, count)[kept].cumsum() / 9
     return Bars(
-        interval_s=300, time=int(start.timestamp()) * 1000 + kept * 300_000, open=close - 0.3, high=close + 0.7,
+        interval_s=900, time=int(start.timestamp()) * 1000 + kept * 900_000, open=close - 0.3, high=close + 0.7,
         low=close - 0.9, close=close, volume=np.random.default_rng(3).exponential(10, count)[kept],
     )  # fmt: skip
 
@@ -91,11 +91,11 @@ async def test_months_leave_into_proven_files_and_come_back_as_they_were(
 ) -> None:
     """By retire_candles, why_candles_stay, is_rolled_up, forget_month and drop_empty_month; return_candles."""
     store, (btc, eth) = await opened(database, "BTC/USDT", "ETH/USDT")
-    bars = uneven(APRIL + timedelta(days=10), JULY + timedelta(days=2), without=[7, 8, 5_000])
+    bars = uneven(APRIL + timedelta(days=10), JULY + timedelta(days=2), without=[7, 8, 1_700])
     await store.load(btc, bars)
     await store.load(eth, uneven(MAY, JULY))
     await store.load(btc, uneven(APRIL + timedelta(days=10), APRIL + timedelta(days=11)), is_synthetic=True)
-    await store.record_request(btc, 300, APRIL, JUNE, Outcome.FETCHED)
+    await store.record_request(btc, 900, APRIL, JUNE, Outcome.FETCHED)
     changed = bars[100:105]
     changed.close[2] += 0.1
     await CandleStore(manager=database, clock=ReplayClock(NOW)).load(btc, changed)
@@ -104,7 +104,7 @@ async def test_months_leave_into_proven_files_and_come_back_as_they_were(
     await seal_months(database)
     before = await everything(database)
     hours = await DatabaseBars(database).read(btc, HOUR, START, END)
-    as_it_was = await DatabaseBars(database).read(btc, 300, START, END, as_of=NOON + timedelta(days=90))
+    as_it_was = await DatabaseBars(database).read(btc, 900, START, END, as_of=NOON + timedelta(days=90))
 
     outcomes = await retire(database, tmp_path, JULY, ["BTC/USDT"])
     assert [(one.state, one.unit.starts) for one in outcomes] == [("archived", m) for m in (APRIL, MAY, JUNE)]
@@ -115,10 +115,10 @@ async def test_months_leave_into_proven_files_and_come_back_as_they_were(
     assert (entry.first, entry.missing) == (JULY, 0)
     (gap,) = await gaps_of(database, parse_selection(["BTC/USDT"]))
     assert (gap.starts, gap.ends, gap.reason) == (APRIL + timedelta(days=10), JULY, "archived")
-    assert await store.unanswered(btc, 300, APRIL + timedelta(days=10), JULY) == []
+    assert await store.unanswered(btc, 900, APRIL + timedelta(days=10), JULY) == []
     assert_same(await DatabaseBars(database).read(btc, HOUR, START, END), hours)
-    assert len(await DatabaseBars(database).read(btc, 300, START, JULY)) == 0
-    assert len(await DatabaseBars(database).read(btc, 300, START, JULY, as_of=NOON + timedelta(days=90))) == 0
+    assert len(await DatabaseBars(database).read(btc, 900, START, JULY)) == 0
+    assert len(await DatabaseBars(database).read(btc, 900, START, JULY, as_of=NOON + timedelta(days=90))) == 0
     assert await Rollups(manager=database, clock=ReplayClock(NOW)).follow() == 0
 
     await retire(database, tmp_path, JULY)
@@ -134,7 +134,7 @@ async def test_months_leave_into_proven_files_and_come_back_as_they_were(
     await Rollups(manager=database, clock=ReplayClock(NOW)).follow()
     assert await everything(database) == before
     await catalogue_is_true(database)
-    assert_same(await DatabaseBars(database).read(btc, 300, START, END, as_of=NOON + timedelta(days=90)), as_it_was)
+    assert_same(await DatabaseBars(database).read(btc, 900, START, END, as_of=NOON + timedelta(days=90)), as_it_was)
     assert await restore(database, tmp_path) == []
 
 
@@ -160,11 +160,11 @@ async def test_a_snapshot_keeps_its_months_and_its_removal_frees_them(
     between = await snapshots.create(parse_selection(["BTC/USDT"]))
     await restore(database, tmp_path)
     assert [one.is_same async for one in snapshots.verify(between.id)] == [True]
-    assert len(await DatabaseBars(database).read(btc, 300, START, END, as_of=JULY)) == len(uneven(APRIL, JULY))
+    assert len(await DatabaseBars(database).read(btc, 900, START, END, as_of=JULY)) == len(uneven(APRIL, JULY))
     await snapshots.remove(made.id)
     await snapshots.remove(between.id)
     assert [one.state for one in await retire(database, tmp_path, JULY)] == ["archived"] * 3
-    assert await DatabaseBars(database).read(btc, 300, START, END) is not None
+    assert await DatabaseBars(database).read(btc, 900, START, END) is not None
 
 
 async def test_candles_are_dropped_for_good_only_where_longer_bars_stand(
@@ -174,7 +174,7 @@ async def test_candles_are_dropped_for_good_only_where_longer_bars_stand(
     bars = uneven(APRIL, JUNE)
     await store.load(btc, bars)
     await store.load(eth, resample(bars, 86_400))
-    await store.record_request(btc, 300, APRIL, JUNE, Outcome.FETCHED)
+    await store.record_request(btc, 900, APRIL, JUNE, Outcome.FETCHED)
     outcomes = await retire(database, tmp_path, JUNE, action=Action.DROP)
     assert {(one.unit.symbol, one.state) for one in outcomes} == {("BTC/USDT", "dropped"), ("ETH/USDT", "kept")}
     assert {one.why for one in outcomes if one.state == "kept"} == {
@@ -185,7 +185,7 @@ async def test_candles_are_dropped_for_good_only_where_longer_bars_stand(
     assert (gap.reason, gap.missing) == ("dropped", len(bars))
     (one, other) = await restore(database, tmp_path)
     assert (one.stored, one.is_from_file, other.stored) == (0, False, 0)
-    assert await store.unanswered(btc, 300, APRIL, JUNE) == [(APRIL, JUNE)]  # a download brings them again
+    assert await store.unanswered(btc, 900, APRIL, JUNE) == [(APRIL, JUNE)]  # a download brings them again
     assert {one.state for one in await retire(database, tmp_path, JUNE)} == {"archived"}
 
 
@@ -203,16 +203,16 @@ async def test_what_comes_late_into_an_archived_month_is_newer_than_the_file(
     await store.load(btc, late)
     await Rollups(manager=database, clock=ReplayClock(NOW)).follow()
     assert_same(await DatabaseBars(database).read(btc, HOUR, START, END), hours)
-    assert [(gap.reason, gap.missing) for gap in await gaps_of(database)] == [("archived", 10), ("archived", 8_914)]
+    assert [(gap.reason, gap.missing) for gap in await gaps_of(database)] == [("archived", 10), ("archived", 2_962)]
     again = await retire(database, tmp_path, JUNE)
     assert [Path(str(one.file)).name for one in again] == ["2024-05.2.parquet"]
     back = await restore(database, tmp_path)
-    assert [(one.stored, one.kept) for one in back] == [(4, 0), (8_924, 4)]
-    read = await read_candles(database, btc, 300, START, END)
+    assert [(one.stored, one.kept) for one in back] == [(4, 0), (2_972, 4)]
+    read = await read_candles(database, btc, 900, START, END)
     bars.close[11] += 0.5
     assert_same(read, bars)
     bars.close[11] -= 0.5
-    assert_same(await read_candles(database, btc, 300, START, END, known_at=NOW - MINUTE), bars)
+    assert_same(await read_candles(database, btc, 900, START, END, known_at=NOW - MINUTE), bars)
     await catalogue_is_true(database)
 
 
@@ -221,7 +221,7 @@ async def test_a_file_that_was_tampered_with_brings_nothing_back(database: Postg
     await store.load(btc, uneven(APRIL, JUNE))
     april, may = await retire(database, tmp_path, JUNE)
     shutil.copy(str(may.file), str(april.file))
-    with pytest.raises(BadData, match=r"holds 8928 rows of hash .*archived were 8640 .*nothing was restored"):
+    with pytest.raises(BadData, match=r"holds 2976 rows of hash .*archived were 2880 .*nothing was restored"):
         await restore(database, tmp_path)
     with open(str(april.file), "wb") as file:  # noqa: ASYNC230
         file.write(b"PAR1 rubbish")
@@ -253,7 +253,7 @@ async def test_a_month_that_changes_while_it_is_written_is_written_again(
     assert (outcome.state, times) == ("archived", 2)
     (back,) = await restore(database, tmp_path)
     assert back.stored == len(bars)
-    assert_same(await read_candles(database, btc, 300, START, END), bars)
+    assert_same(await read_candles(database, btc, 900, START, END), bars)
     assert await database.fetchval("SELECT count(*) FROM retirements") == 1
 
 

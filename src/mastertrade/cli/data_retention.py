@@ -198,7 +198,7 @@ def _show_due(due: "list[Due]", selection: Selection, as_json: bool) -> None:
     if as_json:
         emit_json({"units": [{**_unit_json(unit), "action": action, "why": why} for unit, action, why in lines]})
     elif lines:
-        show(_grouped(lines, "rows"))
+        show(_grouped(lines))
         show(dim("nothing was changed (--dry-run)"))
     else:
         show(_nothing(selection))
@@ -208,7 +208,7 @@ def _show_outcomes(outcomes: "list[Outcome]", selection: Selection) -> None:
     if not outcomes:
         show(_nothing(selection))
         return
-    show(_grouped([(one.unit, one.state, one.why) for one in outcomes], "rows"))
+    show(_grouped([(one.unit, one.state, one.why) for one in outcomes]))
     files = [one for one in outcomes if one.file is not None]
     if files:
         what = f"{counted(len(files), 'file')}, {size(sum(one.bytes for one in files))}"
@@ -219,20 +219,25 @@ def _nothing(selection: Selection) -> str:
     return f"nothing of {'what is stored' if selection == EVERYTHING else selection} is old enough to leave"
 
 
-def _grouped(lines: "Sequence[tuple[Any, str, str | None]]", last: str) -> Any:
-    """A line for what of a series has one fate."""
-    groups: dict[tuple[Any, ...], list[Any]] = {}
-    for unit, state, why in lines:
-        key = (unit.kind.value, unit.venue, unit.symbol, unit.interval_s, state, why or "")
-        groups.setdefault(key, []).append(unit)
+def _grouped(lines: "Sequence[tuple[Any, str, str | None]]") -> Any:
+    """A line for each unbroken stretch of a series that has one fate."""
+    stretches: list[tuple[tuple[Any, ...], list[Any]]] = []
+    named = [
+        ((one.kind.value, one.venue, one.symbol, one.interval_s, state, why or ""), one) for one, state, why in lines
+    ]
+    for key, unit in sorted(named, key=lambda line: (*line[0][:4], line[1].starts)):
+        if stretches and stretches[-1][0] == key and stretches[-1][1][-1].ends == unit.starts:
+            stretches[-1][1].append(unit)
+        else:
+            stretches.append((key, [unit]))
     rows: list[list[Cell]] = []
-    for (kind, venue, symbol, interval_s, state, why), units in groups.items():
+    for (kind, venue, symbol, interval_s, state, why), units in stretches:
         shown = warning(state) if state in ("kept", "stays") else good(state)
-        ends = [f"{min(one.starts for one in units):%Y-%m-%d}", f"{max(one.ends for one in units):%Y-%m-%d}"]
+        ends = [f"{units[0].starts:%Y-%m-%d}", f"{units[-1].ends:%Y-%m-%d}"]
         rows.append(
             [kind, venue, symbol, interval(interval_s), *ends, count(sum(one.rows for one in units)), shown, why]
         )
-    return table(["kind", "venue", "symbol", "tf", "from", "to", last, "state", "why"], rows, right=[last])
+    return table(["kind", "venue", "symbol", "tf", "from", "to", "rows", "state", "why"], rows, right=["rows"])
 
 
 def _unit_json(unit: Any) -> dict[str, Any]:
