@@ -17,9 +17,7 @@ from mastertrade.strategies.beginnings import FORMS, beginning
 from mastertrade.strategies.rule import RuleFile
 from mastertrade.strategies.template import nearest_name, ranges
 
-strategy = typer.Typer(
-    help="Write strategies, look at them, and check that they can be believed.", no_args_is_help=True
-)
+strategy = typer.Typer(help="Strategies: write them, look at them, prove them.", no_args_is_help=True)
 
 NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,62}")
 OF_THE_HOUSE: Final = "built in"
