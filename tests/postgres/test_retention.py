@@ -349,6 +349,28 @@ def test_a_length_of_time_is_read_as_people_write_it() -> None:
             parse_keep(text)
 
 
+async def test_a_read_that_retention_overtakes_begins_again(
+    database: PostgresManager, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, (btc,) = await opened(database)
+    bars = uneven(APRIL, JULY)
+    await store.load(btc, bars)
+    source, layers, looks = DatabaseBars(database), DatabaseBars._layers, 0
+
+    async def overtaken(self: DatabaseBars, instrument_id: int, interval_s: int) -> list[Any]:
+        nonlocal looks
+        looks += 1
+        found = await layers(self, instrument_id, interval_s)
+        if looks in (1, 3):
+            await retire(database, tmp_path, MAY if looks == 1 else JUNE)
+        return found
+
+    monkeypatch.setattr(DatabaseBars, "_layers", overtaken)
+    assert_same(await source.read(btc, HOUR, START, END), resample(bars, HOUR))
+    assert_same(await source.read(btc, HOUR, START, END, as_of=NOW), resample(bars, HOUR))
+    assert looks == 4
+
+
 async def test_two_processes_never_write_into_one_folder(database: PostgresManager, tmp_path: Path) -> None:
     with (
         retirement.only_one(tmp_path),

@@ -187,9 +187,9 @@ def kind_of(text: str, kinds: Any) -> Any:
 
 
 def _show_due(due: "list[Due]", selection: Selection, as_json: bool) -> None:
-    from mastertrade.market_data_service.retention.retirement import explain
+    from mastertrade.market_data_service.retention.retirement import NOT_ROLLED_UP, explain
 
-    rolled_later = ("not rolled up", None)
+    rolled_later = (NOT_ROLLED_UP, None)
     lines = [
         (one.unit, one.rule.action.value if one.unit.obstacle in rolled_later else "stays",
          None if one.unit.obstacle in rolled_later else explain(one.unit, one.unit.obstacle))

@@ -4,16 +4,18 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from mastertrade.market_data_service.binary_rows import decode_rows
-from mastertrade.market_data_service.blocks import read_candles
+from mastertrade.market_data_service.blocks import CandlesLeft, read_candles
 from mastertrade.market_data_service.rollups import QUERIES
 from mastertrade.market_data_service.source import to_datetime, to_milliseconds
 from mastertrade.quant.bars import Bars
 from mastertrade.quant.resample import ceil_to_grid, empty_bars, floor_to_grid, join, resample
-from mastertrade.shared.errors import UsageError
+from mastertrade.shared.errors import DatabaseBusy, UsageError
 from mastertrade.shared.postgres_manager import Database
 
 ROWS_A_READ = 2_000_000
 """Candles of one statement: 96 MB of rows, or as much of sealed months."""
+ATTEMPTS = 5
+"""Retention may take months while they are read; the read then begins again with what stands there now."""
 MOST_ROWS = 10_000_000
 """Candles behind one read; nineteen years of minutes. More is a mistake in the times asked for."""
 
@@ -52,6 +54,16 @@ class DatabaseBars:
         to_ms = ceil_to_grid(to_milliseconds(end), interval_s)
         if as_of is not None:
             to_ms = min(to_ms, floor_to_grid(to_milliseconds(as_of), interval_s))
+        for _ in range(ATTEMPTS):
+            try:
+                return await self._read(instrument_id, interval_s, from_ms, to_ms, as_of)
+            except CandlesLeft:
+                continue
+        raise DatabaseBusy(f"instrument {instrument_id}: candles leave while they are read, {ATTEMPTS} times by now")
+
+    async def _read(
+        self, instrument_id: int, interval_s: int, from_ms: int, to_ms: int, as_of: datetime | None
+    ) -> Bars:
         pieces = plan(await self._layers(instrument_id, interval_s), interval_s, from_ms, to_ms)
         rows = sum((last - first) // (layer.interval_s * 1000) for first, last, layer in pieces)
         if rows > MOST_ROWS:
@@ -70,7 +82,9 @@ class DatabaseBars:
         for first_ms in range(from_ms, to_ms, step_ms):
             first, last = to_datetime(first_ms), to_datetime(min(first_ms + step_ms, to_ms))
             if layer.rolled_from is None:
-                part = await read_candles(self._db, instrument_id, layer.interval_s, first, last, known_at=as_of)
+                part = await read_candles(
+                    self._db, instrument_id, layer.interval_s, first, last, known_at=as_of, is_all_there=True
+                )
             else:
                 packed = await QUERIES.fetchval(
                     self._db,

@@ -25,6 +25,10 @@ NEVER = 2**62
 EVER = datetime(9999, 1, 1, tzinfo=UTC)
 
 
+class CandlesLeft(Exception):
+    """Retention took candles between the look at the catalogue and the read."""
+
+
 async def read_candles(
     db: Database,
     instrument_id: int,
@@ -34,14 +38,19 @@ async def read_candles(
     *,
     known_at: datetime | None = None,
     last_revision: int | None = None,
+    is_all_there: bool = False,
 ) -> Bars:
     """Stored candles with ``first <= open time < last``, in one statement. With ``known_at`` as they were known then:
-    without what arrived, changed or went later; ``last_revision`` bounds the same by the number of a change."""
+    without what arrived, changed or went later; ``last_revision`` bounds the same by the number of a change. With
+    ``is_all_there`` CandlesLeft is raised where retention took some of that time."""
     key = {"instrument_id": instrument_id, "interval_s": interval_s}
     if first >= last:
         return empty_bars(interval_s)
     span: dict[str, Any] = {**key, "first": first, "last": last}
     pieces = await QUERIES.fetch(db, "candle_pieces", **span, fewest_rows=FEWEST_ROWS)
+    gone = pieces[0]["gone"]
+    if gone and is_all_there:
+        raise CandlesLeft
     bars = _between(_joined([_decoded(piece, interval_s) for piece in pieces], interval_s), first, last)
     if known_at is None and last_revision is None:
         return bars
@@ -49,6 +58,7 @@ async def read_candles(
         db,
         "changes_since",
         **span,
+        gone=gone,
         as_of=known_at or EVER,
         last_revision=NEVER if last_revision is None else last_revision,
     )

@@ -1,8 +1,12 @@
 -- name: candle_pieces
--- Why: one statement sees sealed months and the rows of the others at one moment; a short part of a month is read as rows.
-SELECT CASE WHEN b.rows IS NOT NULL THEN b.rows END AS rows, b.first_open_time, b.open_times,
+-- Why: one statement sees sealed months and the rows of the others at one moment, and what retention took until then; a
+-- short part of a month is read as rows. At least one row, if only to say what is gone.
+SELECT g.gone, CASE WHEN b.rows IS NOT NULL THEN b.rows END AS rows, b.first_open_time, b.open_times,
        b.open, b.high, b.low, b.close, b.volume, r.packed
-  FROM candle_months m
+  FROM (SELECT gone_candles(:instrument_id, :interval_s) * tstzmultirange(tstzrange(:first, :last)) AS gone) g
+  LEFT JOIN candle_months m
+    ON m.instrument_id = :instrument_id AND m.interval_s = :interval_s
+   AND m.month >= month_of(:first) AND m.month <= month_of(:last)
   LEFT JOIN candle_blocks b
     ON b.instrument_id = m.instrument_id AND b.interval_s = m.interval_s AND b.month = m.month
    AND extract(epoch FROM least(:last, (m.month + interval '1 month') AT TIME ZONE 'UTC')
@@ -16,18 +20,16 @@ SELECT CASE WHEN b.rows IS NOT NULL THEN b.rows END AS rows, b.first_open_time, 
           AND c.open_time >= :first AND c.open_time < :last
           AND c.open_time >= m.month::timestamp AT TIME ZONE 'UTC'
           AND c.open_time < (m.month + interval '1 month') AT TIME ZONE 'UTC') r ON true
- WHERE m.instrument_id = :instrument_id AND m.interval_s = :interval_s
-   AND m.month >= month_of(:first) AND m.month <= month_of(:last)
  ORDER BY m.month LIMIT 1000;
 
 -- name: changes_since
 -- Why: what was believed at a time is what is stored now without what became known later; the first later change of a
--- candle has the values it had. Where retention took the candles nothing is shown, so nothing is undone.
+-- candle has the values it had. Where the candles were gone when they were read nothing is shown, so nothing is undone.
 SELECT DISTINCT ON (open_time) open_time, old_open, old_high, old_low, old_close, old_volume
   FROM candle_revisions
  WHERE instrument_id = :instrument_id AND interval_s = :interval_s AND open_time >= :first AND open_time < :last
    AND (known_at > :as_of OR id > :last_revision::bigint)
-   AND NOT open_time <@ (SELECT gone_candles(:instrument_id, :interval_s))
+   AND NOT open_time <@ :gone::tstzmultirange
  ORDER BY open_time, id;
 
 -- name: unsealed_months

@@ -22,7 +22,7 @@ from mastertrade.market_data_service.retention.archive_files import (
 from mastertrade.market_data_service.retention.due import Due, RuleOf, due_units
 from mastertrade.market_data_service.retention.policies import QUERIES, Action, DataKind
 from mastertrade.market_data_service.retention.units import TABLES, Retired, Unit, retired
-from mastertrade.market_data_service.rollups import USUAL_INTERVALS_S, Rollups
+from mastertrade.market_data_service.rollups import DAY_S, USUAL_INTERVALS_S, Rollups
 from mastertrade.shared.clock import Clock
 from mastertrade.shared.errors import BadData, DatabaseBusy
 from mastertrade.shared.failpoints import Failpoints
@@ -34,7 +34,7 @@ log = logging.getLogger(__name__)
 RETIRE_TIMEOUT_S = 120.0
 ATTEMPTS = 3
 """A unit that changes while it is written is written again, so many times in all."""
-CHANGED = "changed"
+CHANGED, NOT_ROLLED_UP = "changed", "not rolled up"
 
 Progress = Callable[[int, int], None]
 """Called with the rows that have left or stay, and all that are due."""
@@ -69,7 +69,7 @@ class Retirement:
 
     async def prepare(self, due: Sequence[Due]) -> None:
         """Roll up what is about to leave, in the usual lengths where nobody asked for others."""
-        candles = [one.unit for one in due if one.unit.kind is DataKind.CANDLES and one.unit.interval_s < 86_400]
+        candles = [one.unit for one in due if one.unit.kind is DataKind.CANDLES and one.unit.interval_s < DAY_S]
         ids = sorted({unit.instrument_id for unit in candles if unit.instrument_id is not None})
         if not ids:
             return
@@ -113,12 +113,14 @@ class Retirement:
         for attempt in range(1, ATTEMPTS + 1):
             if not waiting:
                 break
+            if attempt > 1:
+                await self.prepare(waiting)  # what changed is rolled up again
             files = {id(one): await self._file(one) for one in waiting if one.rule.action is Action.ARCHIVE}
             found = await self._retire_candles(waiting, files)
             changed = []
             for one in waiting:
                 state = found[id(one)]
-                if state == CHANGED and attempt < ATTEMPTS:
+                if attempt < ATTEMPTS and _may_pass(one.unit, state):
                     changed.append(one)
                 elif state == "retired":
                     outcomes.append(_left(one, files.get(id(one))))
@@ -276,8 +278,12 @@ def _together(one: Due) -> tuple[DataKind, datetime | None]:
 
 
 def _stays(one: Due) -> bool:
-    """By what the plan saw; a month without a file needs its rollups even where an archive would not."""
-    return one.unit.obstacle not in (None, CHANGED)
+    return one.unit.obstacle is not None and not _may_pass(one.unit, one.unit.obstacle)
+
+
+def _may_pass(unit: Unit, obstacle: str) -> bool:
+    """Whether rolling up and writing once more may get over it."""
+    return obstacle == CHANGED or (obstacle == NOT_ROLLED_UP and unit.interval_s < DAY_S)
 
 
 def _kept(unit: Unit, obstacle: str | None) -> Outcome:
@@ -294,8 +300,8 @@ def explain(unit: Unit, obstacle: str | None) -> str:
     """What keeps a unit, and what to do."""
     if obstacle == "pinned":
         return f"snapshot {str(unit.snapshot)[:13]} pins it; `mastertrade data snapshot remove` would free it"
-    if obstacle == "not rolled up":
-        if unit.interval_s == 86_400:
+    if obstacle == NOT_ROLLED_UP:
+        if unit.interval_s == DAY_S:
             return "no longer bars can be made of 1d candles: they can be archived, not dropped"
         return "its longer bars are not made yet; `mastertrade data rollup` makes them"
     if obstacle == CHANGED:
