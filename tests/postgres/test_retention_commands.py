@@ -57,7 +57,7 @@ def command(
 
 
 async def test_policies_are_set_shown_and_carried_out_and_everything_comes_back(
-    database: PostgresManager, command: Command
+    database: PostgresManager, command: Command, tmp_path: Path
 ) -> None:
     async def run(*words: str) -> tuple[int, str]:
         return await asyncio.to_thread(command, *words)
@@ -117,3 +117,9 @@ async def test_policies_are_set_shown_and_carried_out_and_everything_comes_back(
     assert await run("gaps") == (0, "nothing is missing in any series\n")
     code, answer = await said("archive", "--before", f"{MAY + timedelta(days=3):%Y-%m-%d}", "--dry-run")
     assert [(one["action"], one["from"][:10]) for one in answer["units"]] == [("archive", "2024-04-01")]
+    elsewhere = str(tmp_path / "elsewhere")
+    code, answer = await said("archive", "--before", f"{MAY:%Y-%m-%d}", "--to", elsewhere)
+    (unit,) = answer["units"]
+    assert unit["file"].startswith(elsewhere)
+    code, answer = await said("import", unit["file"])  # as any other file
+    assert (code, answer["rows_stored"], answer["symbol"], answer["timeframe"]) == (0, 2_880, "BTC/USDT", "15m")

@@ -2,13 +2,13 @@
 -- Why: what the catalogue knows of a series in a span without a look at candles.
 SELECT (SELECT coalesce(sum((extract(epoch FROM least(g.ends, :last) - greatest(g.starts, :first)) / g.interval_s)::bigint), 0)
           FROM gaps g WHERE g.instrument_id = :instrument_id AND g.interval_s = :interval_s
-           AND g.starts < :last AND g.ends > :first)::bigint AS missing,
+           AND g.starts < :last AND g.ends > :first AND g.reason NOT IN ('archived', 'dropped'))::bigint AS missing,
        (SELECT count(*) FROM gaps g WHERE g.instrument_id = :instrument_id AND g.interval_s = :interval_s
-           AND g.starts < :last AND g.ends > :first) AS holes,
+           AND g.starts < :last AND g.ends > :first AND g.reason NOT IN ('archived', 'dropped')) AS holes,
        (SELECT min(g.starts) FROM gaps g WHERE g.instrument_id = :instrument_id AND g.interval_s = :interval_s
-           AND g.starts < :last AND g.ends > :first) AS first_hole,
+           AND g.starts < :last AND g.ends > :first AND g.reason NOT IN ('archived', 'dropped')) AS first_hole,
        (SELECT max(g.ends) FROM gaps g WHERE g.instrument_id = :instrument_id AND g.interval_s = :interval_s
-           AND g.starts < :last AND g.ends > :first) AS last_hole,
+           AND g.starts < :last AND g.ends > :first AND g.reason NOT IN ('archived', 'dropped')) AS last_hole,
        r.revised, r.first_revised, r.last_revised, r.late, r.first_late, r.last_late, q.held, q.first_held, q.last_held
   FROM (SELECT count(*) FILTER (WHERE v.old_open IS NOT NULL AND v.new_open IS NOT NULL) AS revised,
                min(v.open_time) FILTER (WHERE v.old_open IS NOT NULL AND v.new_open IS NOT NULL) AS first_revised,

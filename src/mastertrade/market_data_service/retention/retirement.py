@@ -202,7 +202,7 @@ class Retirement:
         unit = one.unit
         version = await self._version(unit)
         known = [retired(row) for row in await QUERIES.fetch(self._manager, "retirements_of", **unit.key)]
-        usable = [file for file in reversed(known) if file.state in ("written", "restored")]
+        usable = [file for file in reversed(known) if file.state in ("written", "restored") and self._is_here(file)]
         for file in usable:
             if file.state == "written" and file.version == version and await self._is_intact(file):
                 return file
@@ -257,6 +257,9 @@ class Retirement:
         key = {"instrument_id": unit.instrument_id, "interval_s": unit.interval_s}
         version: str | None = await QUERIES.fetchval(self._manager, "candle_version", **key, month=unit.starts.date())
         return version
+
+    def _is_here(self, file: Retired) -> bool:
+        return file.file is not None and Path(file.file).is_relative_to(self._folder)
 
     async def _is_intact(self, file: Retired) -> bool:
         assert file.file is not None
