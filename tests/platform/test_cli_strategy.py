@@ -56,7 +56,7 @@ def test_a_new_strategy_is_written_found_shown_and_passes(mastertrade: CommandLi
     assert written.out.startswith(f"written: {home}/strategies/mine.py"), written.err
     assert mastertrade("strategy", "new", "mine").code == 4
     checked = mastertrade("strategy", "validate", "mine")
-    assert (checked.code, "mine: can be believed" in checked.out) == (0, True), checked.out
+    assert (checked.code, "mine: passes every check" in checked.out) == (0, True), checked.out
     write_strategy(home / "strategies", "broken.py", "def positions(bars params):\n    pass\n")
     listed = mastertrade("strategy", "list", "--json").json()
     found = {one["name"]: one["from"] for one in listed["strategies"]}

@@ -1,5 +1,7 @@
 """Validation catches the traps everybody falls into, says where, and lets what is honest pass."""
 
+import re
+import time
 from pathlib import Path
 
 import pytest
@@ -98,6 +100,7 @@ def test_how_far_a_strategy_looks_ahead_is_told(tmp_path: Path) -> None:
         ),
         ("return (close.diff() / close.diff().abs()).fillna(0) if close.std() else close * np.nan", "NaN", "on a flat"),
         ("return close > close[20]", "look-ahead", "fails on fewer bars"),
+        ("if len(close) == 1110: raise KeyError(1110)\n    return close > 0", "determinism", "KeyError: 1110"),
         ("return close[5:]", "targets", "gave 2,215 targets for 2,220 bars"),
         ("import requests\n    return close > 0", "purity", "line 7: import requests reaches for the network"),
         ("return close > len(open('x').read())", "purity", "line 7: open() reaches for files"),
@@ -140,6 +143,16 @@ def test_what_a_new_file_begins_with_passes_and_trades(form: str, tmp_path: Path
     assert strategies.build(strategy).positions(simulated()).any()
 
 
+def test_every_strategy_of_the_guide_passes_and_trades(tmp_path: Path) -> None:
+    guide = Path(__file__).parents[2] / "docs" / "how-to" / "write-a-strategy.md"
+    printed = re.findall(r"^```(python|json)\n(.*?)^```", guide.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+    assert [language for language, _ in printed] == ["python", "python", "json"]
+    for place, (language, text) in enumerate(printed):
+        strategy: Strategy = write_strategy(tmp_path, f"mine{place}.{'json' if language == 'json' else 'py'}", text)
+        assert validate(strategies.find(strategy)).passed
+        assert strategies.build(strategy).positions(simulated()).any()
+
+
 def test_a_strategy_that_never_holds_anything_is_not_called_proven(tmp_path: Path) -> None:
     verdict = checked("def positions(bars, params):\n    return bars.close < 0\n", tmp_path)
     assert verdict.passed
@@ -156,3 +169,13 @@ def test_a_strategy_that_compares_markets_is_checked_on_simulated_ones() -> None
     comparing = next(one for one in strategies.TEMPLATES.values() if getattr(one, "reads_markets", False))
     with pytest.raises(UsageError, match="compares markets"):
         validate(comparing, random_walk(300, seed=5))
+
+
+def test_a_slow_strategy_is_asked_less_in_the_time_there_is_and_still_caught(tmp_path: Path) -> None:
+    slow = "def positions(bars, params):\n    sum(range(1_000 * len(bars)))\n    return bars.close > bars.close[-1]\n"
+    began = time.monotonic()
+    verdict = validate(strategies.find(write_strategy(tmp_path, "slow.py", PARAMETERS + slow)), seconds=0.3)
+    assert time.monotonic() - began < 5.0
+    told = {check.name: check.said for check in verdict.checks}
+    assert "1 set of parameters instead of" in told["targets"]
+    assert failure(verdict).name == "look-ahead"

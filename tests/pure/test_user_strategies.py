@@ -170,6 +170,7 @@ def test_parameters_of_a_file_are_checked_like_those_of_the_house(folder: Path) 
         ("return 1 / 0", "some.py line 5: ZeroDivisionError: division by zero"),
         ("exit(7)", "some.py line 5: SystemExit: 7"),
         ("bars.close[0] = 1.0", "some.py line 5: ValueError: assignment destination is read-only; .* change a copy"),
+        ("return bars.smma(3)", "some.py line 5: AttributeError: .*; did you mean sma"),
         ("bars.sma(3)[5] = 1.0", "some.py line 5: ValueError: assignment destination is read-only"),
     ],
 )  # fmt: skip
@@ -227,6 +228,7 @@ def test_on_bar_sees_its_position_as_the_backtest_would_fill_it(folder: Path) ->
         ("def on_bar(self, bar): return float('nan')", "the target of bar 0, 2021-01-01 00:01 .* is nan"),
         ("def on_bar(self, bar): return 'buy'", "at bar 0: TypeError"),
         ("def on_bar(self, bar): return bar.sma", "at bar 0: AttributeError"),
+        ("def on_bar(self, bar): return bar.positoin", "line 3, at bar 0: .*; did you mean position"),
         ("indicators = lambda self, ask: {'a': ask.smaa(3)}", "indicator 'smaa' is unknown; the nearest is 'sma'"),
         ("indicators = lambda self, ask: {'a': ask.macd()}", "macd has several lines; name one of"),
         ("indicators = lambda self, ask: {'close': ask.sma(3)}", "an indicator cannot be called 'close'"),

@@ -23,6 +23,8 @@ from mastertrade.strategies.validation import validate as checked
 
 STATES: Final = {"passed": good("passed"), "failed": bad("FAILED"), "warning": warning("warning")}
 LIMITS: Final = Limits(seconds=120.0)
+PART_OF_TIME: Final = 0.5
+"""What the checks plan with: a run may take longer than the one that was timed."""
 
 
 def validate_one(
@@ -35,7 +37,8 @@ def validate_one(
     tf: Interval = None,
     parameters: Set = None,
     seconds: Annotated[
-        float, typer.Option("--seconds", metavar="S", min=0.1, help="A strategy that takes longer fails.")
+        float,
+        typer.Option("--seconds", metavar="S", min=0.1, help="A slow strategy is asked less; a hanging one fails."),
     ] = LIMITS.seconds,
     memory: Annotated[
         int, typer.Option("--memory", metavar="MB", min=64, help="A strategy that needs more fails.")
@@ -68,7 +71,7 @@ async def _validate(
         settings_of_process()
     screen = Screen(is_quiet=as_json)
     with screen.progress("checking", total=None) as advance:
-        work = partial(_verdict, which, bars, source, given)
+        work = partial(_verdict, which, bars, source, given, limits.seconds * PART_OF_TIME)
         verdict = limited(work, limits, name=which, show=advance)
     if as_json:
         emit_json(verdict.to_data())
@@ -98,16 +101,19 @@ async def _bars(symbol: str | None, file: Path | None, venue: str | None, tf: st
     return bars, f"{name} of {found.source}, {interval(bars.interval_s)}"
 
 
-def _verdict(which: str, bars: Bars | None, source: str, given: dict[str, Any], show_progress: Show) -> Verdict:
+def _verdict(
+    which: str, bars: Bars | None, source: str, given: dict[str, Any], seconds: float, show_progress: Show
+) -> Verdict:
     """In the process that may end: the file is read there too."""
     from mastertrade.strategies import find as find_strategy
 
-    return checked(find_strategy(which), bars, source=source, parameters=given, show=show_progress)
+    template = find_strategy(which)
+    return checked(template, bars, source=source, parameters=given, seconds=seconds, show=show_progress)
 
 
 def _present(verdict: Verdict) -> None:
     failed = [check for check in verdict.checks if check.state == "failed"]
-    words = good("can be believed") if not failed else bad(f"fails {', '.join(check.name for check in failed)}")
+    words = bad(f"fails {', '.join(check.name for check in failed)}") if failed else good("passes every check")
     show(Text.assemble(bold(verdict.strategy), ": ", words), "")
     rows: list[list[Cell]] = [_cells(check) for check in verdict.checks]
     show(table(("check", "", "what was found"), rows))

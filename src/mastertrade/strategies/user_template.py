@@ -4,6 +4,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -12,6 +13,7 @@ import numpy as np
 from mastertrade.quant.bars import Bars, FloatArray
 from mastertrade.quant.columns import Columns
 from mastertrade.shared.errors import MasterTradeError
+from mastertrade.strategies.on_bar import Bar
 from mastertrade.strategies.template import SIGNAL_FREE, Parameters, changes_at, known_values
 
 USUAL_CONFIDENCE = 75.0
@@ -101,6 +103,8 @@ class FileTemplate:
             reason = f"{type(error).__name__}: {said}" if said else type(error).__name__
             if "read-only" in said:
                 reason += "; bars and indicators are shared: change a copy, such as bars.close.copy()"
+            if isinstance(error, AttributeError) and error.name:
+                reason += _meant(error.name, error.obj)
             raise StrategyFailed(f"{self.path.name}{line}{notes}: {reason}") from error
 
     def _checked(self, given: Any, bars: Bars) -> FloatArray:
@@ -118,6 +122,14 @@ class FileTemplate:
         if bad.any():
             raise StrategyFailed(f"{self.path.name}: {_bad_target(targets, bad, bars)}")
         return targets
+
+
+def _meant(name: str, of: object) -> str:
+    """The attribute that was probably meant, of what strategies are handed."""
+    if not isinstance(of, Bars | Parameters | Bar):
+        return ""
+    near = get_close_matches(name, [one for one in dir(of) if one[0] != "_"], n=1)
+    return f"; did you mean {near[0]}?" if near else ""
 
 
 def _bad_target(targets: FloatArray, bad: Any, bars: Bars) -> str:

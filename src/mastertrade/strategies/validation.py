@@ -1,6 +1,7 @@
 """What a strategy must keep before anybody believes its backtest: no look at the future, the same answer twice, nothing
 held before its warm-up, a target at every bar whatever the market does, and nothing read but its bars."""
 
+import math
 import random
 import time
 import warnings
@@ -29,6 +30,12 @@ SHORT: Final = (1, 2, 3, 5, 10)
 SIMULATED: Final = "simulated, 5m"
 FURTHEST: Final = 64
 """Bars behind a broken target within which one may settle it; as many more must agree."""
+USUAL_SECONDS: Final = 60.0
+QUICK: Final = 0.0005
+"""A run that takes no more than this part of the time leaves enough for all there is to ask."""
+RUNS_BESIDES: Final = 8.0
+"""Runs on all bars that a set of parameters takes besides its shorter histories, which take half of one on average."""
+FEWEST_PREFIXES: Final = 12
 
 State = Literal["passed", "failed", "warning"]
 Show = Callable[[int, int], None]
@@ -103,17 +110,20 @@ def validate(
     *,
     source: str = "bars",
     parameters: Mapping[str, Any] | None = None,
+    seconds: float = USUAL_SECONDS,
     show: Show | None = None,
 ) -> Verdict:
     """On these bars (the last of them, where they are many), else on simulated ones. ``parameters`` stay as given; the
-    others are tried at their defaults, at their ends, and drawn."""
+    others are tried at their defaults, at their ends, and drawn. A strategy too slow for all of that in ``seconds`` is
+    asked less, and the checks say how much."""
     if bars is None:
         market, source = _among_others(simulated(), template), SIMULATED
     elif reads_markets(template):
         raise UsageError(f"{template.name} compares markets, and is checked on simulated ones: name no candles")
     else:
         market = bars[-MOST_BARS:]
-    work = _Work(template=template, market=market, sets=parameter_sets(template, parameters or {}), show=show)
+    sets = parameter_sets(template, parameters or {})
+    work = _Work(template=template, market=market, sets=sets, seconds=seconds, show=show)
     known_draws = random.getstate(), np.random.get_state()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a division by zero shows in the targets, or does no harm
@@ -165,9 +175,11 @@ class _Work:
     template: Template[Any]
     market: Bars
     sets: Sequence[Built[Any]]
+    seconds: float
     show: Show | None = None
     found: Found | None = None
     bars_per_second: float | None = None
+    slowest_s: float = 0.0
     first_positions: list[int] = field(default_factory=list)
     done: int = 0
 
@@ -178,10 +190,16 @@ class _Work:
         yield targets
         if targets.state == "failed":
             return
-        yield self._determinism()
-        yield self._look_ahead()
-        yield self._warm_up()
-        yield self._awkward()
+        for name, check in (
+            ("determinism", self._determinism),
+            ("look-ahead", self._look_ahead),
+            ("warm-up", self._warm_up),
+            ("NaN", self._awkward),
+        ):
+            try:
+                yield check()
+            except Exception as error:  # noqa: BLE001 - the strategy's outcome, whatever it is
+                yield Check(name=name, state="failed", said=_said(error))
 
     def _purity(self) -> Iterator[Check]:
         text = getattr(self.template, "text", None)
@@ -192,20 +210,42 @@ class _Work:
         yield Check(name="purity", state="failed" if reaches else "passed", said=said)
 
     def _targets(self) -> Check:
+        wanted = list(self.sets)
         try:
-            for built in self.sets:
-                held = np.flatnonzero(_checked(built, self.market))
+            for place, built in enumerate(wanted):
+                if place >= len(self.sets):
+                    break
+                targets, took_s = self._timed(built)
+                held = np.flatnonzero(targets)
+                self.slowest_s = max(self.slowest_s, took_s)
                 self.first_positions.append(int(held[0]) if len(held) else -1)
+                self.sets = wanted[: max(place + 1, self._affordable_sets())]
                 self._step()
         except Exception as error:  # noqa: BLE001 - the strategy's outcome, whatever it is
             return Check(name="targets", state="failed", said=_said(error, built))
         if max(self.first_positions) < 0:
             said = f"never holds anything in {len(self.market):,} bars, so that the other checks prove little"
             return Check(name="targets", state="warning", said=said)
-        return Check(
-            name="targets", state="passed",
-            said=f"one for each of {len(self.market):,} bars, with {_sets(len(self.sets))} of parameters",
-        )  # fmt: skip
+        said = f"one for each of {len(self.market):,} bars, with {_sets(len(self.sets))} of parameters"
+        if len(self.sets) < len(wanted):
+            said += f" instead of {len(wanted)}, since a run takes {self.slowest_s:.2g} s"
+        return Check(name="targets", state="passed", said=said)
+
+    def _timed(self, built: Built[Any]) -> tuple[FloatArray, float]:
+        """A run that seems slow is made again: the first one may have loaded and compiled."""
+        took_s = math.inf
+        for _ in range(2):
+            began = time.perf_counter()
+            targets = _checked(built, self.market)
+            took_s = min(took_s, time.perf_counter() - began)
+            if took_s < self.seconds * QUICK:
+                break
+        return targets, took_s
+
+    def _affordable_sets(self) -> int:
+        """As many as leave each some shorter histories to be asked on."""
+        runs = RUNS_BESIDES + FEWEST_PREFIXES / 2
+        return int(self.seconds / (runs * max(self.slowest_s, 1e-9)))
 
     def _determinism(self) -> Check:
         """Twice, with other random numbers at hand, and after other bars."""
@@ -228,14 +268,9 @@ class _Work:
         return Check(name="determinism", state="passed", said="the same bars give the same targets")
 
     def _look_ahead(self) -> Check:
-        count = len(self.market)
         asked = 0
         for place, built in enumerate(self.sets):
-            numbers = np.random.default_rng(place)
-            drawn = numbers.integers(1, count + 1, PREFIXES).tolist() if count > PREFIXES else range(1, count + 1)
-            known = sorted(
-                {*drawn, *range(max(1, count - IN_A_ROW), count), *range(1, min(count, IN_A_ROW))}, key=self._order
-            )
+            known = self._prefixes(place)
             asked += len(known)
             try:
                 look = find_look_ahead(partial(_targets_of, built), self.market, known)
@@ -246,6 +281,16 @@ class _Work:
                 self.found = _explained(look, built, self.market)
                 return Check(name="look-ahead", state="failed", said=str(self.found) + _with(built))
         return Check(name="look-ahead", state="passed", said=f"no target changed in {asked:,} shorter histories")
+
+    def _prefixes(self, seed: int) -> list[int]:
+        """Every length, where bars are few; else those at both ends and some between, fewer where time is short."""
+        count = len(self.market)
+        numbers = np.random.default_rng(seed)
+        drawn = numbers.integers(1, count + 1, PREFIXES).tolist() if count > PREFIXES else range(1, count + 1)
+        wanted = {*drawn, *range(max(1, count - IN_A_ROW), count), *range(1, min(count, IN_A_ROW))}
+        runs = self.seconds / (len(self.sets) * max(self.slowest_s, 1e-9)) - RUNS_BESIDES
+        every = math.ceil(len(wanted) / max(2.0 * runs, FEWEST_PREFIXES))
+        return sorted(wanted, key=self._order)[::every]
 
     def _order(self, bars_known: int) -> tuple[int, int]:
         """First those that tell most: a short history may fail for other reasons, and of a late one no sequel is
@@ -341,11 +386,11 @@ def _explained(look: LookAhead, built: Built[Any], bars: Bars) -> Found:
     )
 
 
-def _said(error: Exception, built: Built[Any]) -> str:
+def _said(error: Exception, built: Built[Any] | None = None) -> str:
     first = (str(error).splitlines() or [""])[0]
     if isinstance(error, MemoryError):
         first = "needs more memory than it may use"
-    return (first or type(error).__name__) + _with(built)
+    return (first or type(error).__name__) + ("" if built is None else _with(built))
 
 
 def _with(built: Built[Any]) -> str:
