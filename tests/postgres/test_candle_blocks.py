@@ -89,7 +89,7 @@ async def test_blocks_equal_the_rows_after_anything(
 async def test_sealing_reading_and_revising_at_once_never_shows_another_number(database: PostgresManager) -> None:
     store, (id,) = await opened(database)
     await store.load(id, minutes(4_000))
-    until = asyncio.get_running_loop().time() + 3.0
+    until = asyncio.get_running_loop().time() + 1.5
     seen: list[float] = []
 
     async def revise() -> None:

@@ -123,7 +123,7 @@ async def test_a_file_that_breaks_in_the_middle_leaves_nothing_behind(
 ) -> None:
     folder = tmp_path / "binance_broken"
     write_csv(folder / "ADA_USDT-1m.csv.gz", csv_rows(minutes(1_000)))
-    whole = write_csv(folder / "BTC_USDT-1m.csv.gz", csv_rows(minutes(200_000, start=NOON - timedelta(days=200))))
+    whole = write_csv(folder / "BTC_USDT-1m.csv.gz", csv_rows(minutes(90_000, start=NOON - timedelta(days=90))))
     whole.write_bytes(whole.read_bytes()[:-20_000])
     with pytest.raises(BadData, match=r"BTC_USDT-1m\.csv\.gz: cannot be read after row \d+: .*fetch the file again"):
         await service(database).load_history(CandleFiles(folder, now=NOW), until=NOW)

@@ -136,7 +136,7 @@ STEPS = st.lists(
 )  # fmt: skip
 
 
-@settings(max_examples=14, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=10, deadline=None, suppress_health_check=list(HealthCheck))
 @given(steps=STEPS)
 @example(  # a late bar of an archived month is taken away again: the bars of the month stay
     steps=[("load", 0, 80, 2), ("archive", 0, 1, 0), ("load", 3, 1, 0), ("remove", 0, 80, 0), ("restore", 0, 1, 0)]
