@@ -15,7 +15,7 @@ from mastertrade.market_data_service.candle_store import CandleStore, Outcome
 from mastertrade.market_data_service.catalogue import EVERYTHING, catalogue, gaps_of, parse_selection
 from mastertrade.market_data_service.kind_rows import Book, Funding, Ticker, Trade
 from mastertrade.market_data_service.kind_store import KindStore
-from mastertrade.market_data_service.retention import retirement
+from mastertrade.market_data_service.retention import proving, retirement
 from mastertrade.market_data_service.retention.due import Rule, rules_of
 from mastertrade.market_data_service.retention.policies import (
     USUAL,
@@ -236,7 +236,7 @@ async def test_a_month_that_changes_while_it_is_written_is_written_again(
     store, (btc,) = await opened(database)
     bars = uneven(APRIL, MAY)
     await store.load(btc, bars)
-    write, times = retirement.write_file, 0
+    write, times = proving.write_file, 0
 
     async def disturbed(*arguments: Any) -> Any:
         nonlocal times
@@ -248,7 +248,7 @@ async def test_a_month_that_changes_while_it_is_written_is_written_again(
             await Rollups(manager=database, clock=ReplayClock(NOW)).follow()
         return written
 
-    monkeypatch.setattr(retirement, "write_file", disturbed)
+    monkeypatch.setattr(proving, "write_file", disturbed)
     (outcome,) = await retire(database, tmp_path, MAY)
     assert (outcome.state, times) == ("archived", 2)
     (back,) = await restore(database, tmp_path)

@@ -34,6 +34,10 @@ SELECT m.instrument_id, i.venue, i.symbol, m.interval_s, m.month, m.rows::bigint
 SELECT m.xmin::text FROM candle_months m
  WHERE m.instrument_id = :instrument_id AND m.interval_s = :interval_s AND m.month = :month;
 
+-- name: series_of_month
+-- Why: a month is emptied at once when all of its series leave.
+SELECT count(*) FROM candle_months WHERE month = :month;
+
 -- name: series_without_rollups
 -- Why: longer bars must stand before candles leave, and of these nobody has asked for any.
 SELECT s.instrument_id, s.interval_s FROM series s

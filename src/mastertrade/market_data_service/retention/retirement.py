@@ -1,8 +1,6 @@
 """Taking units out of the database. Nothing is deleted before it stands proven in a file, or a policy says that it may
 go; whenever the process dies, the same call goes on where it was."""
 
-import asyncio
-import logging
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -10,31 +8,24 @@ from datetime import datetime
 from itertools import groupby
 from pathlib import Path
 from typing import Any
-from uuid import UUID
 
 from mastertrade.market_data_service.catalogue import Selection
-from mastertrade.market_data_service.retention.archive_files import (
-    file_content,
-    only_one,
-    stored_content,
-    write_file,
-)
+from mastertrade.market_data_service.retention.archive_files import only_one
 from mastertrade.market_data_service.retention.due import Due, RuleOf, due_units
 from mastertrade.market_data_service.retention.policies import QUERIES, Action, DataKind
-from mastertrade.market_data_service.retention.units import TABLES, Retired, Unit, retired
+from mastertrade.market_data_service.retention.proving import ProvenFiles
+from mastertrade.market_data_service.retention.units import TABLES, Retired, Unit
 from mastertrade.market_data_service.rollups import DAY_S, USUAL_INTERVALS_S, Rollups
 from mastertrade.shared.clock import Clock
-from mastertrade.shared.errors import BadData, DatabaseBusy
+from mastertrade.shared.errors import DatabaseBusy
 from mastertrade.shared.failpoints import Failpoints
 from mastertrade.shared.postgres_manager import PostgresManager, Transaction
 from mastertrade.shared.serialization import new_id
 
-log = logging.getLogger(__name__)
-
 RETIRE_TIMEOUT_S = 120.0
 ATTEMPTS = 3
 """A unit that changes while it is written is written again, so many times in all."""
-CHANGED, NOT_ROLLED_UP = "changed", "not rolled up"
+CHANGED, NOT_ROLLED_UP, GONE = "changed", "not rolled up", "gone"
 
 Progress = Callable[[int, int], None]
 """Called with the rows that have left or stay, and all that are due."""
@@ -61,6 +52,7 @@ class Retirement:
         self._clock = clock
         self._folder = folder.resolve()
         self._failpoints = failpoints or Failpoints()
+        self._files = ProvenFiles(manager=manager, clock=clock, folder=self._folder, failpoints=self._failpoints)
 
     async def plan(
         self, selection: Selection, rule_of: RuleOf, *, latest: datetime, kinds: Sequence[DataKind] = tuple(DataKind)
@@ -115,8 +107,17 @@ class Retirement:
                 break
             if attempt > 1:
                 await self.prepare(waiting)  # what changed is rolled up again
-            files = {id(one): await self._file(one) for one in waiting if one.rule.action is Action.ARCHIVE}
-            found = await self._retire_candles(waiting, files)
+            files: dict[int, Retired] = {}
+            found: dict[int, str] = {}
+            for one in waiting:
+                file = await self._files.of(one) if one.rule.action is Action.ARCHIVE else None
+                if file is not None:
+                    files[id(one)] = file
+                elif one.rule.action is Action.ARCHIVE:
+                    outcomes.append(_kept(one.unit, GONE))
+            waiting = [one for one in waiting if id(one) in files or one.rule.action is Action.DROP]
+            for part in await self._parts(waiting):
+                found |= await self._retire_candles(part, files)
             changed = []
             for one in waiting:
                 state = found[id(one)]
@@ -130,6 +131,14 @@ class Retirement:
         if outcomes:
             await self._tidy("candles", due[0].unit.starts)
         return kept + outcomes
+
+    async def _parts(self, due: list[Due]) -> list[list[Due]]:
+        """All at once where nothing of the month stays: it is emptied in one stroke. Else one by one, since deleting
+        rows takes long, and live writers wait no more than two seconds for their series."""
+        if not due:
+            return []
+        series = await QUERIES.fetchval(self._manager, "series_of_month", month=due[0].unit.starts.date())
+        return [due] if series == len(due) else [[one] for one in due]
 
     async def _retire_candles(self, due: list[Due], files: dict[int, Retired]) -> dict[int, str]:
         at = self._clock.now()
@@ -158,7 +167,10 @@ class Retirement:
         for one in due:
             unit, state = one.unit, CHANGED
             for _ in range(ATTEMPTS):
-                file = await self._file(one) if one.rule.action is Action.ARCHIVE else None
+                file = await self._files.of(one) if one.rule.action is Action.ARCHIVE else None
+                if file is None and one.rule.action is Action.ARCHIVE:
+                    state = GONE
+                    break
                 if await self._retire_kind(one, file):
                     state = "retired"
                     break
@@ -196,79 +208,6 @@ class Retirement:
         unit = one.unit
         values: dict[str, Any] = {"ends": unit.ends, "rows": unit.rows, "reason": one.rule.reason}
         await QUERIES.execute(tx, "record_drop", id=new_id(at), **unit.key, **values, at=at)
-
-    async def _file(self, one: Due) -> Retired:
-        """A proven file of what the unit is now: one that is there already, or a new one."""
-        unit = one.unit
-        version = await self._version(unit)
-        known = [retired(row) for row in await QUERIES.fetch(self._manager, "retirements_of", **unit.key)]
-        usable = [file for file in reversed(known) if file.state in ("written", "restored") and self._is_here(file)]
-        for file in usable:
-            if file.state == "written" and file.version == version and await self._is_intact(file):
-                return file
-        content = await stored_content(self._manager, unit) if usable else None
-        for file in usable:
-            if content is not None and file.content_hash == content.content_hash and await self._is_intact(file):
-                await QUERIES.execute(self._manager, "renew_file", id=file.id, version=version, reason=one.rule.reason)
-                return await self._one(unit, file.id)
-        number = 1 + sum(1 for file in known if file.state in ("archived", "restored"))
-        return await self._write(
-            one, version, unit.path(self._folder, number), [f for f in known if f.state == "written"]
-        )
-
-    async def _write(self, one: Due, version: str | None, path: Path, stale: list[Retired]) -> Retired:
-        unit, at = one.unit, self._clock.now()
-        written, size = await write_file(self._manager, unit, path)
-        self._failpoints.reach("archive.written")
-        proven = await asyncio.to_thread(file_content, path, unit)
-        if proven != written:
-            raise BadData(
-                f"{path}: {proven.rows} rows of hash {proven.content_hash[:12]} came back of {written.rows} of hash "
-                f"{written.content_hash[:12]} that were written: nothing was deleted; look at the disk"
-            )
-        id = new_id(at)
-        async with self._manager.transaction() as tx:
-            for file in stale:
-                await QUERIES.execute(tx, "forget_file", id=file.id)
-            await QUERIES.execute(
-                tx,
-                "record_file",
-                id=id,
-                **unit.key,
-                ends=unit.ends,
-                rows=written.rows,
-                content_hash=written.content_hash,
-                file=str(path),
-                bytes=size,
-                version=version if unit.kind is DataKind.CANDLES else str(written.rows),
-                reason=one.rule.reason,
-                at=at,
-            )
-        self._failpoints.reach("archive.recorded")
-        return await self._one(unit, id)
-
-    async def _one(self, unit: Unit, id: UUID) -> Retired:
-        rows = await QUERIES.fetch(self._manager, "retirements_of", **unit.key)
-        return next(retired(row) for row in rows if row["id"] == id)
-
-    async def _version(self, unit: Unit) -> str | None:
-        if unit.kind is not DataKind.CANDLES:
-            return unit.version
-        key = {"instrument_id": unit.instrument_id, "interval_s": unit.interval_s}
-        version: str | None = await QUERIES.fetchval(self._manager, "candle_version", **key, month=unit.starts.date())
-        return version
-
-    def _is_here(self, file: Retired) -> bool:
-        return file.file is not None and Path(file.file).is_relative_to(self._folder)
-
-    async def _is_intact(self, file: Retired) -> bool:
-        assert file.file is not None
-        try:
-            content = await asyncio.to_thread(file_content, Path(file.file), file.unit(None))
-        except BadData as error:
-            log.warning("a file of the archive is not what it was: %s", error)
-            return False
-        return content.content_hash == file.content_hash
 
     async def _tidy(self, table: str, month: datetime) -> None:
         """Drop the month's partition if nothing is left of it; another time if somebody reads the table just now."""
@@ -309,4 +248,4 @@ def explain(unit: Unit, obstacle: str | None) -> str:
         return "its longer bars are not made yet; `mastertrade data rollup` makes them"
     if obstacle == CHANGED:
         return f"it changed {ATTEMPTS} times while it was written; run this again when its feed is quiet"
-    return {"gone": "it left meanwhile"}.get(obstacle or "", obstacle or "nothing")
+    return "it left meanwhile" if obstacle == GONE else obstacle or "nothing"
