@@ -38,6 +38,23 @@ def test_a_run_is_kept_listed_shown_again_and_compared(mastertrade: CommandLine,
     assert compared.out.startswith("comparison: 2 runs")
 
 
+def test_exits_size_and_margin_are_flags_and_are_kept_with_the_run(mastertrade: CommandLine, file: Path) -> None:
+    made = mastertrade(
+        "backtest", "run", "ma_cross", "-f", file, "-p", "fast=5", "-p", "slow=20", "--stop-loss", "0.02",
+        "--take-profit", "0.03", "--time-exit", "30", "--size", "risk:0.01", "--size-limit", "1.5", "--shorts",
+        "--leverage", "2", "--maker-fee", "0",
+    )  # fmt: skip
+    assert made.code == 0, made.err
+    kept = mastertrade("backtest", "list", "-n", "1", "--json").json()["runs"][0]
+    shown = mastertrade("backtest", "report", kept["id"])
+    assert shown.out.strip() in made.out
+    assert "stop loss" in shown.out
+    assert mastertrade("backtest", "report", kept["id"], "--json").json()["provenance"]["settings"] == {
+        "sizing": "risk 0.01, at most 1.5 of equity", "stop_loss": 0.02, "take_profit": 0.03, "time_exit": 30,
+        "shorts": True, "leverage": 2.0,
+    }  # fmt: skip
+
+
 def test_a_sweep_is_kept_with_its_best_and_shown_again(mastertrade: CommandLine, file: Path) -> None:
     made = mastertrade(
         "backtest", "sweep", "ma_cross", "-f", file, "-t", "fast=5:10:5", "-t", "slow=40", "--workers", "1"
@@ -64,6 +81,11 @@ def test_a_walk_forward_is_made_and_shown_again(mastertrade: CommandLine, file: 
     ("arguments", "code", "said"),
     [
         (("run", "ma_cros"), 2, "the nearest is 'ma_cross'"),
+        (("run", "ma_cross", "-f", "x.csv", "--size", "risk:0.01"), 2, "sizing by risk needs a stop"),
+        (("run", "ma_cross", "-f", "x.csv", "--size", "rsk:0.01"), 2, "method 'rsk' is unknown; there are risk,"),
+        (("run", "ma_cross", "-f", "x.csv", "--size", "kelly:0.6"), 2, "kelly takes 2 of them, and 1 were given"),
+        (("run", "ma_cross", "-f", "x.csv", "--stop-loss", "5"), 2, "5 % is written 0.05"),
+        (("run", "ma_cross", "-f", "x.csv", "--fraction", "2"), 2, "needs leverage of at least that"),
         (("run", "ma_cross"), 2, "name --symbol for stored candles, or --file"),
         (("sweep", "ma_cross", "-f", "x.csv", "-t", "fats=1,2"), 2, "the nearest is 'fast'"),
         (("report", "ffff"), 3, "there is no backtest study ffff"),

@@ -10,28 +10,11 @@ from rich.text import Text
 from mastertrade.backtest.report import Comparison, Report, RunReport, equity_csv, to_html, to_json, to_text, trades_csv
 from mastertrade.cli.application import Json, open_everything, run, with_database
 from mastertrade.cli.backtest_options import (
-    ALL_CASH,
-    COSTS,
-    NO_MORE_MISSING,
-    PART,
-    Cash,
-    Files,
-    Fraction,
     Given,
-    HalfSpread,
-    Impact,
-    Interval,
-    MostMissing,
     Page,
-    Participation,
     Set,
-    Since,
-    Slippage,
     Strategy,
-    Symbols,
-    TakerFee,
-    Until,
-    Venue,
+    with_given,
 )
 from mastertrade.cli.output import dim, emit_json, say, show, table, warning
 from mastertrade.cli.progress import Screen
@@ -61,43 +44,16 @@ Reference = Annotated[str, typer.Argument(metavar="ID", help="A run or a sweep, 
 References = Annotated[list[str], typer.Argument(metavar="ID...", help="Runs, or the beginnings of their ids.")]
 
 
+@with_given
 def run_one(
+    *,
+    given: Given,
     strategy: Strategy,
-    symbols: Symbols = None,
-    files: Files = None,
-    venue: Venue = None,
-    tf: Interval = None,
-    since: Since = None,
-    until: Until = None,
     parameters: Set = None,
-    cash: Cash = ALL_CASH,
-    fraction: Fraction = PART,
-    taker_fee: TakerFee = COSTS.taker_fee,
-    half_spread: HalfSpread = COSTS.half_spread,
-    slippage: Slippage = COSTS.slippage,
-    impact: Impact = COSTS.impact,
-    participation: Participation = None,
-    most_missing: MostMissing = NO_MORE_MISSING,
     html: Page = None,
     as_json: Json = False,
 ) -> None:
     """Run one strategy over stored candles or files. Costs are on; the result is kept."""
-    given = Given(
-        symbols=symbols,
-        files=files,
-        venue=venue,
-        interval=tf,
-        since=since,
-        until=until,
-        most_missing=most_missing,
-        cash=cash,
-        fraction=fraction,
-        taker_fee=taker_fee,
-        half_spread=half_spread,
-        slippage=slippage,
-        impact=impact,
-        participation=participation,
-    )
     run(_run(strategy, parameters or [], given, html, as_json), as_json=as_json)
 
 

@@ -16,28 +16,11 @@ from mastertrade.backtest.trials import Evaluate
 from mastertrade.backtest.workers import Limits, Workers
 from mastertrade.cli.application import Json, run, settings_of_process
 from mastertrade.cli.backtest_options import (
-    ALL_CASH,
-    COSTS,
     NAMES_A_STRATEGY,
-    NO_MORE_MISSING,
-    PART,
-    Cash,
-    Files,
-    Fraction,
     Given,
-    HalfSpread,
-    Impact,
-    Interval,
-    MostMissing,
     Page,
-    Participation,
     Set,
-    Since,
-    Slippage,
-    Symbols,
-    TakerFee,
-    Until,
-    Venue,
+    with_given,
 )
 from mastertrade.cli.backtest_run import SHORT_ID, present, tell_notes
 from mastertrade.cli.output import dim, show
@@ -125,28 +108,17 @@ async def open_desk(cores: Cores, show_progress: Show) -> AsyncIterator[Desk]:
         yield Desk(manager=opened.manager, claimer=claimer, clock=SystemClock(), pools=cores.pool, show=show_progress)
 
 
+@with_given
 def sweep(
+    *,
+    given: Given,
     strategy: Annotated[str | None, typer.Argument(metavar="STRATEGY", help=NAMES_A_STRATEGY)] = None,
     choices: Try = None,
-    symbols: Symbols = None,
-    files: Files = None,
-    venue: Venue = None,
-    tf: Interval = None,
-    since: Since = None,
-    until: Until = None,
     parameters: Set = None,
     sampler: SamplerName = "grid",
     trials: Trials = None,
     objective: Objective = "sharpe_ratio",
     seed: Seed = 0,
-    cash: Cash = ALL_CASH,
-    fraction: Fraction = PART,
-    taker_fee: TakerFee = COSTS.taker_fee,
-    half_spread: HalfSpread = COSTS.half_spread,
-    slippage: Slippage = COSTS.slippage,
-    impact: Impact = COSTS.impact,
-    participation: Participation = None,
-    most_missing: MostMissing = NO_MORE_MISSING,
     workers: WorkerCount = None,
     engine: Engine = "local",
     ray_address: RayAddress = None,
@@ -168,22 +140,6 @@ def sweep(
     Every trial is a row before it is tried. What was interrupted goes on when the same command is given again, and
     several processes that are given it share the trials.
     """
-    given = Given(
-        symbols=symbols,
-        files=files,
-        venue=venue,
-        interval=tf,
-        since=since,
-        until=until,
-        most_missing=most_missing,
-        cash=cash,
-        fraction=fraction,
-        taker_fee=taker_fee,
-        half_spread=half_spread,
-        slippage=slippage,
-        impact=impact,
-        participation=participation,
-    )
     cores = Cores(
         engine=engine, ray_address=ray_address, workers=workers, seconds=trial_seconds, memory_mb=trial_memory
     )

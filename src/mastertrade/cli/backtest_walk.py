@@ -10,28 +10,11 @@ from mastertrade.backtest.objective import CONVINCING
 from mastertrade.backtest.walk_forward import SCHEMES, Plan
 from mastertrade.cli.application import Json, run
 from mastertrade.cli.backtest_options import (
-    ALL_CASH,
-    COSTS,
-    NO_MORE_MISSING,
-    PART,
-    Cash,
-    Files,
-    Fraction,
     Given,
-    HalfSpread,
-    Impact,
-    Interval,
-    MostMissing,
     Page,
-    Participation,
     Set,
-    Since,
-    Slippage,
     Strategy,
-    Symbols,
-    TakerFee,
-    Until,
-    Venue,
+    with_given,
 )
 from mastertrade.cli.backtest_run import SHORT_ID, present, tell_notes
 from mastertrade.cli.backtest_sweep import (
@@ -75,7 +58,10 @@ EmbargoDays = Annotated[
 ]
 
 
+@with_given
 def walk_forward_command(
+    *,
+    given: Given,
     strategy: Strategy,
     train_days: TrainDays,
     test_days: TestDays,
@@ -83,25 +69,11 @@ def walk_forward_command(
     scheme: SchemeName = SCHEMES[0],
     purge_days: PurgeDays = 0.0,
     embargo_days: EmbargoDays = 0.0,
-    symbols: Symbols = None,
-    files: Files = None,
-    venue: Venue = None,
-    tf: Interval = None,
-    since: Since = None,
-    until: Until = None,
     parameters: Set = None,
     sampler: SamplerName = "grid",
     trials: Trials = None,
     objective: Objective = CONVINCING,
     seed: Seed = 0,
-    cash: Cash = ALL_CASH,
-    fraction: Fraction = PART,
-    taker_fee: TakerFee = COSTS.taker_fee,
-    half_spread: HalfSpread = COSTS.half_spread,
-    slippage: Slippage = COSTS.slippage,
-    impact: Impact = COSTS.impact,
-    participation: Participation = None,
-    most_missing: MostMissing = NO_MORE_MISSING,
     workers: WorkerCount = None,
     engine: Engine = "local",
     ray_address: RayAddress = None,
@@ -115,11 +87,6 @@ def walk_forward_command(
     What is counted is only what the choice had not seen. Every trial of every window is a row; what was interrupted
     goes on when the same command is given again.
     """
-    given = Given(
-        symbols=symbols, files=files, venue=venue, interval=tf, since=since, until=until, most_missing=most_missing,
-        cash=cash, fraction=fraction, taker_fee=taker_fee, half_spread=half_spread, slippage=slippage, impact=impact,
-        participation=participation,
-    )  # fmt: skip
     cores = Cores(
         engine=engine, ray_address=ray_address, workers=workers, seconds=trial_seconds, memory_mb=trial_memory
     )

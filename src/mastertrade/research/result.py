@@ -69,7 +69,7 @@ class Result(Reported):
     def report(self) -> RunReport:
         """With the bars, so that its page draws the trades on the candles and compares with holding."""
         return RunReport(
-            title=self.title,
+            title=self.strategy,
             result=self.run,
             bars=self.markets,
             provenance=Provenance(strategy=self.strategy, parameters=self.parameters, settings=self.settings),

@@ -81,6 +81,7 @@ def report_of(
         provenance=Provenance(
             strategy=stored.strategy,
             parameters=result.parameters,
+            settings=job.options.chosen,
             run_id=run_id or str(stored.id),
             data_source=stored.data_source,
             snapshot_hash=stored.data_hash,
