@@ -31,6 +31,7 @@ from mastertrade.postgres.embedded import embedded_server
 from mastertrade.postgres.lease import Lease, hold_lease
 from mastertrade.quant.costs import Costs
 from mastertrade.risk_manager.config import RiskSettings
+from mastertrade.risk_manager.limit_door import LimitDoor
 from mastertrade.risk_manager.measuring import PortfolioMeter
 from mastertrade.risk_manager.service import RiskManager
 from mastertrade.shared.clock import Clock, ReplayClock, SystemClock
@@ -150,12 +151,24 @@ async def _connected(
 def risk_door(manager: PostgresManager, settings: PlatformSettings) -> RiskManager:
     """The risk manager's door for halting and resuming; works with the database alone, whatever else runs."""
     clock = SystemClock()
-    return RiskManager(settings=settings.risk, clock=clock, bus=PostgresBus(manager, clock=clock), manager=manager)
+    return RiskManager(
+        settings=settings.risk,
+        clock=clock,
+        bus=PostgresBus(manager, clock=clock),
+        manager=manager,
+        bars_of=DatabaseBars,
+    )
 
 
 def risk_meter(manager: PostgresManager) -> PortfolioMeter:
     """Measures what accounts hold; works with the database alone."""
     return PortfolioMeter(database=manager, bars=DatabaseBars(manager))
+
+
+def limit_door(manager: PostgresManager, settings: PlatformSettings) -> LimitDoor:
+    """Where people look at limits and change them; works with the database alone."""
+    risk = settings.risk
+    return LimitDoor(manager=manager, clock=SystemClock(), defaults=risk.limits(), class_defaults=risk.class_limits())
 
 
 def market_door(manager: PostgresManager, settings: PlatformSettings) -> MarketDataService:
@@ -358,7 +371,7 @@ async def _build(
         manager=manager,
         market_data=market_data,
         strategy=strategy,
-        risk=RiskManager(settings=settings.risk, clock=clock, bus=bus, manager=manager),
+        risk=RiskManager(settings=settings.risk, clock=clock, bus=bus, manager=manager, bars_of=DatabaseBars),
         executor=OrderExecutor(
             settings=settings.executor,
             clock=clock,

@@ -10,6 +10,7 @@ from uuid import UUID
 from mastertrade.domain.events import Event, OrderApproved, OrderRefused, SignalRaised
 from mastertrade.domain.market import Candle
 from mastertrade.domain.strategy import Signal, SignalType
+from mastertrade.market_data_service.bar_source import DatabaseBars
 from mastertrade.market_data_service.postgres_database import MarketDataPostgresDatabase
 from mastertrade.market_data_service.source import CandleBatch
 from mastertrade.messaging.bus import DeadLetter, Subscription
@@ -223,7 +224,9 @@ async def open_office(manager: PostgresManager, *, cash: str = "100000", **setti
     """An office whose bitcoin has just closed at PRICE. ``settings`` are fields of RiskSettings."""
     await manager.execute("INSERT INTO venues (id) VALUES ($1)", VENUE)
     clock, bus = ReplayClock(START), RecordingBus()
-    risk = RiskManager(settings=RiskSettings(**settings), clock=clock, bus=bus, manager=manager)
+    # The office's markets have traded for a minute: as unknown ones they would count as thin.
+    chosen = RiskSettings(**{"max_volume_percent": 100, **settings})
+    risk = RiskManager(settings=chosen, clock=clock, bus=bus, manager=manager, bars_of=DatabaseBars)
     office = Office(
         manager=manager,
         clock=clock,

@@ -179,17 +179,23 @@ async def test_the_last_close_prices_the_order_once_it_is_newer_than_the_signal(
     office = await open_office(database)
     event = await office.raise_signal(valid_s=120)
     office.clock.advance(START + MINUTE)
-    await office.candle(40_000.0)
+    await office.candle(48_000.0)
     answer = await office.judge(event)
     assert isinstance(answer, OrderApproved)
-    assert answer.approval.quantity == Decimal("0.12")
-    assert (await office.check(event, "price_age"))["detail"].startswith("40000 as of")
+    assert answer.approval.quantity == Decimal("0.1")
+    assert (await office.check(event, "price_age"))["detail"].startswith("48000 as of")
 
 
-async def test_without_any_candle_the_signal_s_own_price_counts(database: PostgresManager) -> None:
+async def test_a_price_far_from_the_market_or_without_a_market_to_compare_with_opens_nothing(
+    database: PostgresManager,
+) -> None:
     office = await open_office(database)
-    event = await office.raise_signal(instrument_id=office.eth, symbol="ETH/USDT", price=3_000.0)
-    assert isinstance(await office.judge(event), OrderApproved)
+    wild = await office.judge(await office.raise_signal(price=PRICE * 1.051))
+    lonely = await office.judge(await office.raise_signal(instrument_id=office.eth, symbol="ETH/USDT", price=3_000.0))
+    assert isinstance(wild, OrderRefused)
+    assert wild.reasons == ("price_sanity: raised at 52550, the market is at 50000",)
+    assert isinstance(lonely, OrderRefused)
+    assert lonely.reasons == ("price_sanity: no stored price to compare with",)
 
 
 async def test_a_signal_raised_on_an_old_price_is_refused(database: PostgresManager) -> None:
@@ -220,7 +226,9 @@ async def test_a_loss_since_the_start_of_the_day_stops_entries_until_the_next(da
     event = await office.raise_signal(price=44_000.0)
     answer = await office.judge(event)
     assert isinstance(answer, OrderRefused)
-    assert {reason.partition(":")[0] for reason in answer.reasons} == {"daily_loss", "position_size"}
+    assert {reason.partition(":")[0] for reason in answer.reasons} == {
+        "correlated_exposure", "daily_loss", "position_size",
+    }  # fmt: skip
     assert (await office.check(event, "daily_loss"))["value"] == pytest.approx(6.0)
     await database.execute("SELECT mark_book('{paper}', $1)", START + MINUTE)
     office.clock.advance(START + timedelta(days=1))

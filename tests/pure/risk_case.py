@@ -9,26 +9,15 @@ from uuid import UUID
 from mastertrade.domain.market import Instrument
 from mastertrade.domain.risk import Check, TradingMode
 from mastertrade.domain.strategy import Signal, SignalType
-from mastertrade.risk_manager.case import Case, Limits
+from mastertrade.risk_manager.case import Case
+from mastertrade.risk_manager.config import RiskSettings
+from mastertrade.risk_manager.exposure import Exposure
 from mastertrade.risk_manager.judge import Judgement, judge
 
 NOW = datetime(2021, 9, 1, 12, 0, tzinfo=UTC)
 VERDICT_ID = UUID(int=1)
 
-LIMITS = Limits(
-    position_percent=Decimal(6),
-    max_position_percent=Decimal(5),
-    max_daily_loss_percent=Decimal(5),
-    max_drawdown_percent=Decimal(15),
-    reserve_percent=Decimal(10),
-    min_notional=Decimal(10),
-    max_notional=Decimal(10_000),
-    slippage_percent=Decimal("0.5"),
-    max_signal_age_s=60.0,
-    max_price_age_s=120.0,
-    max_clock_skew_s=5.0,
-    approval_valid_s=30.0,
-)
+LIMITS = RiskSettings().limits()
 
 INSTRUMENT = Instrument(
     id=7,
@@ -70,6 +59,7 @@ def entry(**changes: Any) -> Case:
         "now": NOW,
         "mode": TradingMode.RUNNING,
         "halts": "",
+        "locks": "",
         "strategy_is_enabled": True,
         "risk_multiplier": 1.0,
         "max_order_quantity": None,
@@ -77,15 +67,27 @@ def entry(**changes: Any) -> Case:
         "account_quote": "USDT",
         "price": Decimal(50_000),
         "price_as_of": NOW,
+        "market_price": Decimal(50_000),
+        "orders_this_second": 0,
+        "orders_this_minute": 0,
+        "orders_this_day": 0,
         "equity": Decimal(100_000),
         "high_water_mark": Decimal(100_000),
         "day_start_equity": Decimal(100_000),
+        "week_start_equity": Decimal(100_000),
         "quote_free": Decimal(100_000),
         "base_free": Decimal(0),
         "base_held": Decimal(0),
         "pending_buys": Decimal(0),
         "position_quantity": Decimal(0),
         "in_flight": "",
+        "exposure": Exposure(
+            venue_equity=Decimal(100_000),
+            total_equity=Decimal(100_000),
+            volatility=0.03,
+            true_range=0.04,
+            volume=Decimal(1_000_000_000),
+        ),
     }
     return Case(**(fields | changes))
 
@@ -97,6 +99,7 @@ def exit_(**changes: Any) -> Case:
         "equity": Decimal(5_000),
         "high_water_mark": Decimal(5_000),
         "day_start_equity": Decimal(5_000),
+        "week_start_equity": Decimal(5_000),
         "quote_free": Decimal(2_500),
         "base_free": Decimal("0.05"),
         "base_held": Decimal("0.05"),

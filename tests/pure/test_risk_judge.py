@@ -1,19 +1,24 @@
 """Laws of judging that hold for every case."""
 
+from collections import Counter
 from dataclasses import replace
 from decimal import Decimal
 from itertools import pairwise
+from random import Random
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mastertrade.domain.orders import Side
 from mastertrade.domain.risk import Check, Disposition, TradingMode
 from mastertrade.domain.strategy import SignalType
-from mastertrade.risk_manager.case import Case, Limits
+from mastertrade.risk_manager.asset_classes import AssetClass
+from mastertrade.risk_manager.case import Case
+from mastertrade.risk_manager.exposure import Exposure
 from mastertrade.risk_manager.judge import judge
+from mastertrade.risk_manager.limits import KINDS, Limits, Tighter
 from mastertrade.risk_manager.rules import RULES
 from tests.pure.risk_case import INSTRUMENT, LIMITS, VERDICT_ID, check_of, entry, exit_, judged, signal
 
@@ -22,69 +27,125 @@ def money(most: int) -> st.SearchStrategy[Decimal]:
     return st.decimals(0, most, places=6, allow_nan=False)
 
 
-percents = st.decimals("0.1", 100, places=2)
-limits_ = st.builds(
-    replace,
-    st.just(LIMITS),
-    position_percent=percents,
-    max_position_percent=percents,
-    max_daily_loss_percent=percents,
-    max_drawdown_percent=percents,
-    reserve_percent=st.decimals(0, 100, places=2),
-    min_notional=money(1_000),
-    max_notional=money(20_000),
-    slippage_percent=st.decimals(0, 5, places=2),
-)
-instruments = st.builds(
-    replace,
-    st.just(INSTRUMENT),
-    lot_size=st.sampled_from([Decimal(text) for text in ("0.00000001", "0.00001", "0.003", "0.7", "1", "25")]),
-    min_notional=money(50),
-    taker_fee=st.decimals(0, "0.05", places=4),
-)
+class Draw(Random):
+    """Even draws: hypothesis prefers the extreme, and a case that is extreme everywhere is refused everywhere."""
+
+    def mostly(self, usual: Any, *others: Any) -> Any:
+        return usual if self.random() < 0.96 else self.choice(others)
+
+    def part(self, of: Decimal, least: float, most: float) -> Decimal:
+        return (of * Decimal(repr(self.uniform(least, most)))).quantize(Decimal("0.000001"))
 
 
-@st.composite
-def cases(draw: st.DrawFn) -> Case:
-    equity = draw(money(200_000))
-    held = draw(money(10))
+def exposure_drawn(draw: Draw, equity: Decimal) -> Exposure:
+    """Of a portfolio whose parts go from nothing to a little more than is allowed."""
+    whole = float(equity)
+    held = draw.uniform(0, 0.5) * whole
+    return Exposure(
+        gross=draw.part(equity, 0, 1),
+        positions=draw.mostly(5, 99, 100, 101),
+        asset_class=draw.mostly(AssetClass.CRYPTO, AssetClass.STABLECOIN, AssetClass.MEME),
+        class_value=draw.part(equity, 0, 0.82),
+        stablecoin_value=draw.part(equity, 0, 0.22),
+        venue_equity=equity,
+        total_equity=equity,
+        squares=held * held,
+        correlated_value=draw.uniform(0, 0.26) * whole,
+        adjusted_square=held * held,
+        adjusted_cross=draw.uniform(-0.1, 1) * held,
+        variance=(draw.uniform(0, 0.12) * held) ** 2,
+        covariance=draw.uniform(-0.001, 0.002) * held,
+        volatility=draw.uniform(0.001, 0.15),
+        true_range=draw.mostly(0.04, None),
+        volume=draw.mostly(Decimal(10_000_000), None, Decimal(0), Decimal(30_000)),
+    )
+
+
+def case_drawn(seed: int) -> Case:
+    draw = Draw(seed)
+    equity = draw.part(Decimal(1), 300, 200_000)
+    price = Decimal(repr(round(10 ** draw.uniform(-3, 5), 4))) + Decimal("0.0001")
+    held = draw.part(equity, 0, 0.04) / price
+    type_ = draw.choice((SignalType.BUY, SignalType.BUY, SignalType.BUY, SignalType.SELL, SignalType.HOLD))
+    lot = Decimal(draw.choice(("0.00000001", "0.00001", "0.003", "0.7")))
     changes: dict[str, Any] = {
-        "signal": signal(draw(st.sampled_from(SignalType)), confidence=draw(st.floats(0, 100))),
-        "instrument": draw(instruments),
-        "mode": draw(st.sampled_from(TradingMode)),
-        "price": draw(st.decimals("0.0001", 70_000, places=4)),
+        "signal": signal(type_, confidence=draw.uniform(0, 100), price=float(price)),
+        "instrument": replace(
+            INSTRUMENT,
+            lot_size=min(lot, Decimal(100) / price),
+            min_notional=draw.part(Decimal(1), 0, 50),
+            taker_fee=draw.part(Decimal(1), 0, 0.01),
+        ),
+        "mode": draw.mostly(TradingMode.RUNNING, TradingMode.REDUCE_ONLY, TradingMode.HALTED),
+        "locks": draw.mostly("", "global until tomorrow (cooldown): x"),
+        "price": price,
+        "market_price": draw.mostly(price, price * 2, None),
+        "orders_this_day": draw.mostly(0, 4_999, 5_000),
         "equity": equity,
-        "high_water_mark": equity + draw(money(30_000)),
-        "day_start_equity": max(equity + draw(st.decimals(-10_000, 10_000, places=4)), Decimal(0)),
-        "quote_free": draw(money(200_000)),
+        "high_water_mark": equity + draw.part(equity, 0, 0.18),
+        "day_start_equity": draw.part(equity, 0.95, 1.055),
+        "week_start_equity": draw.part(equity, 0.95, 1.115),
+        "quote_free": draw.part(equity, 0.05, 1),
         "base_held": held,
-        "base_free": min(held, draw(money(10))),
-        "position_quantity": min(held, draw(money(10))),
-        "pending_buys": draw(money(5_000)),
-        "risk_multiplier": draw(st.floats(0, 3)),
-        "max_order_quantity": draw(st.none() | money(10)),
+        "base_free": draw.part(held, 0.5, 1),
+        "position_quantity": draw.part(held, 0.5, 1),
+        "pending_buys": draw.part(equity, 0, 0.01),
+        "risk_multiplier": draw.uniform(0, 3),
+        "max_order_quantity": draw.mostly(None, Decimal(0), draw.part(Decimal(1), 0, 10)),
+        "exposure": exposure_drawn(draw, equity),
     }
     return entry(**changes)
+
+
+def limits_drawn(seed: int) -> Limits:
+    draw = Draw(seed)
+    return replace(
+        LIMITS,
+        position_percent=draw.part(Decimal(1), 1, 15),
+        max_position_percent=draw.part(Decimal(1), 2, 15),
+        max_daily_loss_percent=draw.part(Decimal(1), 1, 20),
+        max_weekly_loss_percent=draw.part(Decimal(1), 2, 20),
+        max_drawdown_percent=draw.part(Decimal(1), 5, 40),
+        max_volume_percent=draw.part(Decimal(1), 0.1, 100),
+        reserve_percent=draw.part(Decimal(1), 0, 20),
+        min_notional=draw.part(Decimal(1), 0, 50),
+        max_notional=draw.part(Decimal(1), 100, 20_000),
+        slippage_percent=draw.part(Decimal(1), 0, 5),
+    )
+
+
+def cases() -> st.SearchStrategy[Case]:
+    return st.integers(0, 2**62).map(case_drawn)
+
+
+limits_ = st.integers(0, 2**62).map(limits_drawn)
+
+
+def test_the_cases_are_approved_cut_and_refused_in_turn() -> None:
+    found: Counter[tuple[Disposition, bool]] = Counter()
+
+    @settings(max_examples=300, database=None)
+    @given(cases(), limits_)
+    def count(case: Case, limits: Limits) -> None:
+        found[judge(case, limits, verdict_id=VERDICT_ID).verdict.disposition, case.is_exit] += 1
+
+    count()
+    for disposition in (Disposition.APPROVED, Disposition.REDUCED, Disposition.REFUSED):
+        assert found[disposition, False] > 3, found
+    assert found[Disposition.APPROVED, True] > 3, found
 
 
 def approved(case: Case, limits: Limits) -> Decimal:
     return judge(case, limits, verdict_id=VERDICT_ID).verdict.approved_quantity
 
 
-@given(cases(), limits_, st.data())
-def test_a_tighter_limit_never_approves_more(case: Case, limits: Limits, data: st.DataObject) -> None:
-    name = data.draw(st.sampled_from(["max_position_percent", "max_daily_loss_percent", "max_drawdown_percent",
-                                      "max_notional", "max_signal_age_s", "max_price_age_s"]))  # fmt: skip
-    value = getattr(limits, name)
-    factor = data.draw(st.sampled_from(["0", "0.01", "0.5", "0.9", "0.999"]))
-    tighter = replace(limits, **{name: type(value)(factor) * value})
-    assert approved(case, tighter) <= approved(case, limits)
-
-
-@given(cases(), limits_, st.data())
-def test_a_higher_threshold_never_approves_more(case: Case, limits: Limits, data: st.DataObject) -> None:
-    name = data.draw(st.sampled_from(["min_notional", "reserve_percent", "slippage_percent"]))
-    tighter = replace(limits, **{name: getattr(limits, name) + data.draw(money(100))})
+@pytest.mark.parametrize("name", KINDS)
+@settings(max_examples=40)
+@given(case=cases(), limits=limits_, part=st.sampled_from(["0", "0.01", "0.5", "0.9", "0.999"]))
+def test_a_tighter_limit_never_approves_more(name: str, case: Case, limits: Limits, part: str) -> None:
+    value, kind = getattr(limits, name), KINDS[name]
+    end = kind.lowest if kind.tighter is Tighter.LOWER else kind.highest
+    tighter = replace(limits, **{name: end + (value - end) * Decimal(part)})
     assert approved(case, tighter) <= approved(case, limits)
 
 

@@ -7,12 +7,14 @@ from typing import Any
 
 import pytest
 
-from mastertrade.domain.market import InstrumentStatus
+from mastertrade.domain.market import InstrumentKind, InstrumentStatus
 from mastertrade.domain.risk import Disposition, TradingMode
 from mastertrade.domain.strategy import SignalType
+from mastertrade.risk_manager.asset_classes import AssetClass
 from mastertrade.risk_manager.case import Case
 from mastertrade.risk_manager.rules import RULES
-from tests.pure.risk_case import INSTRUMENT, NOW, check_of, entry, exit_, judged, signal
+from mastertrade.risk_manager.sizing import stop_percent
+from tests.pure.risk_case import INSTRUMENT, LIMITS, NOW, check_of, entry, exit_, judged, signal
 
 
 def failed(case: Case, **limits: Any) -> set[str]:
@@ -215,3 +217,102 @@ def test_a_price_that_cannot_be_computed_with_refuses() -> None:
 def test_hold_is_held_without_a_check() -> None:
     judgement = judged(entry(signal=signal(SignalType.HOLD)))
     assert (judgement.verdict.disposition, judgement.verdict.checks) == (Disposition.HELD, ())
+
+
+def holding(**changes: Any) -> Case:
+    """An entry on an account that holds other things; ``changes`` are of its exposure."""
+    return entry(exposure=replace(entry().exposure, **changes))
+
+
+@pytest.mark.parametrize(
+    ("case", "name"),
+    [
+        (entry(locks="global until 2021-09-02 00:00 (cooldown): a stop was hit"), "locks"),
+        (entry(market_price=Decimal(47_000)), "price_sanity"),
+        (entry(market_price=None), "price_sanity"),
+        (entry(orders_this_second=50), "order_rate"),
+        (entry(orders_this_minute=200), "order_rate"),
+        (entry(orders_this_day=5_000), "order_rate"),
+        (holding(gross=Decimal(100_000)), "exposure"),
+        (holding(gross=Decimal(300_000)), "leverage"),
+        (holding(positions=100), "open_positions"),
+        (holding(class_value=Decimal(80_000)), "class_exposure"),
+        (holding(venue_equity=Decimal(3), total_equity=Decimal(2)), "venue_share"),
+        (holding(squares=0.31e10), "concentration"),
+        (holding(correlated_value=25_000.0), "correlated_exposure"),
+        (holding(adjusted_square=3.6e9), "adjusted_exposure"),
+        (entry(week_start_equity=Decimal(111_112)), "weekly_loss"),
+        (holding(variance=(10_000 / 1.6448) ** 2), "value_at_risk"),
+        (holding(volume=Decimal(0)), "liquidity"),
+    ],
+)
+def test_each_limit_of_the_account_stops_an_entry_and_lets_an_exit_pass(case: Case, name: str) -> None:
+    assert name in failed(case)
+    leaving = replace(
+        case, signal=exit_().signal, base_held=Decimal(1), base_free=Decimal(1), position_quantity=Decimal(1)
+    )
+    assert failed(leaving) == set()
+
+
+@pytest.mark.parametrize(
+    ("changes", "name", "value"),
+    [
+        ({"gross": Decimal(98_000)}, "exposure", 100.0),
+        ({"class_value": Decimal(78_000)}, "class_exposure", 80.0),
+        ({"correlated_value": 23_000.0}, "correlated_exposure", 25.0),
+        ({"adjusted_square": 3.481e9, "adjusted_cross": 20_000.0}, "adjusted_exposure", 60.0),
+        ({"squares": 2.999e9}, "concentration", 0.3),
+        ({"variance": 6_000.0**2, "covariance": 200.0}, "value_at_risk", 10.0),
+        ({"volume": Decimal(200_000)}, "liquidity", 1.0),
+        ({"volatility": 0.5, "asset_class": AssetClass.MEME}, "risk_per_trade", None),
+    ],
+)
+def test_an_entry_is_cut_until_it_fits_the_limit(changes: dict[str, Any], name: str, value: float | None) -> None:
+    judgement = judged(holding(**changes), risk_per_trade_percent=Decimal("0.1") if value is None else Decimal(2))
+    assert judgement.verdict.disposition is Disposition.REDUCED
+    assert f"by {name}" in judgement.verdict.reason
+    cut = judgement.verdict.approved_quantity
+    assert 0 < cut < Decimal("0.096")
+    limits = replace(LIMITS, risk_per_trade_percent=Decimal("0.1") if value is None else Decimal(2))
+    [rule] = [rule for rule in RULES if rule.__name__ == name]
+    again = rule(replace(holding(**changes), quantity=cut), limits)
+    assert again.reduced_to is None
+    assert again.value == pytest.approx(again.limit, rel=1e-3)
+    assert value is None or again.limit == value
+
+
+def test_a_stop_is_two_volatilities_away_within_bounds_and_wilder_for_memes() -> None:
+    away = [
+        stop_percent(holding(**changes), LIMITS)
+        for changes in (
+            {"volatility": 0.03}, {"volatility": 0.0001}, {"volatility": 0.2},
+            {"volatility": 0.015, "asset_class": AssetClass.MEME}, {"volatility": 0.1, "assumed": "too short"},
+        )
+    ]  # fmt: skip
+    assert away == [6, Decimal("0.5"), 10, Decimal("7.5"), 2]
+
+
+def test_an_approved_entry_names_its_stop_and_an_exit_has_none() -> None:
+    order = judged(entry()).order
+    assert order is not None
+    assert order.stop_price == Decimal("47000.00")
+    leaving = judged(exit_()).order
+    assert leaving is not None
+    assert leaving.stop_price is None
+
+
+def test_a_stable_coin_counts_with_the_others_of_its_kind() -> None:
+    case = holding(asset_class=AssetClass.STABLECOIN, stablecoin_value=Decimal(20_000))
+    assert "stablecoins" in failed(case)
+    assert "stablecoins" not in failed(holding(stablecoin_value=Decimal(20_000)))
+
+
+def test_a_leveraged_position_keeps_its_distance_to_liquidation() -> None:
+    swap = replace(INSTRUMENT, symbol="BTC/USDT:USDT", kind=InstrumentKind.SWAP, settle="USDT")
+    far, near = holding(), holding(gross=Decimal(900_000))
+    far, near = replace(far, instrument=swap), replace(near, instrument=swap)
+    assert "liquidation_distance" not in failed(far)
+    assert "liquidation_distance" in failed(near, max_exposure_percent=Decimal(1000), max_leverage=Decimal(100))
+    unknown = replace(holding(true_range=None), instrument=swap)
+    assert "liquidation_distance" in failed(unknown)
+    assert "liquidation_distance" not in failed(holding(true_range=None))

@@ -8,6 +8,7 @@ import typer
 
 from mastertrade.cli.application import Json, run, with_database
 from mastertrade.cli.output import Cell, bold, dim, emit_json, facts, say, show, table, warning
+from mastertrade.cli.risk_limits import limits
 from mastertrade.cli.wording import NOTHING, amount, count, moment, money, words
 from mastertrade.platform import risk_meter
 from mastertrade.risk_manager.portfolio import Book, Figure, PortfolioRisk
@@ -17,6 +18,7 @@ WINDOW_DAYS = 252
 """Of daily returns, as the older system looked back."""
 
 risk = typer.Typer(help="What is at risk: holdings, losses that may come, crashes.", no_args_is_help=True)
+risk.add_typer(limits, name="limits")
 
 Account = Annotated[str, typer.Option(help="Its name or id; else the account that traded last.")]
 Days = Annotated[int, typer.Option(min=20, max=3650, help="Of daily returns to look back on.")]

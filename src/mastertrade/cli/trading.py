@@ -50,7 +50,7 @@ async def _switch(verb: str, scope: str, reason: str, as_json: bool) -> None:
     async with open_everything() as (settings, database):
         door = risk_door(database.manager, settings)
         change = door.halt if verb == "halt" else door.resume
-        state = await change(scope, reason, _actor())
+        state = await change(scope, reason, actor())
     if as_json:
         names = ("scope", "mode", "reason", "actor", "version", "changed_at")
         emit_json({name: getattr(state, name) for name in names})
@@ -59,7 +59,7 @@ async def _switch(verb: str, scope: str, reason: str, as_json: bool) -> None:
         show(bold(state.scope) + ": " + _mode(state.mode) + change_number)
 
 
-def _actor() -> str:
+def actor() -> str:
     try:
         return getpass.getuser()
     except (KeyError, OSError):  # a container's user without a name

@@ -1,4 +1,4 @@
-"""A case: everything one judgement looks at, gathered before it begins, and the limits it is held against."""
+"""A case: everything one judgement looks at, gathered before it begins."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -8,27 +8,7 @@ from mastertrade.domain.market import Instrument
 from mastertrade.domain.orders import Side
 from mastertrade.domain.risk import TradingMode
 from mastertrade.domain.strategy import Signal, SignalType
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
-    """The risk manager's settings as numbers. Percentages are percent of the account's equity, amounts are in its quote
-    asset, which counts as US dollars."""
-
-    position_percent: Decimal
-    """What a signal of full strength asks for; the other limits only cut."""
-    max_position_percent: Decimal
-    max_daily_loss_percent: Decimal
-    max_drawdown_percent: Decimal
-    reserve_percent: Decimal
-    min_notional: Decimal
-    max_notional: Decimal
-    slippage_percent: Decimal
-    """Reserved on top of the price of a market buy, because it fills at a price not known yet."""
-    max_signal_age_s: float
-    max_price_age_s: float
-    max_clock_skew_s: float
-    approval_valid_s: float
+from mastertrade.risk_manager.exposure import Exposure
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +21,8 @@ class Case:
     mode: TradingMode
     halts: str
     """Which scopes do not run, by whom and why, in words; empty while everything runs."""
+    locks: str
+    """Which protections hold entries back, until when and why, in words; empty for none."""
     strategy_is_enabled: bool
     risk_multiplier: float
     max_order_quantity: Decimal | None
@@ -48,9 +30,16 @@ class Case:
     account_quote: str
     price: Decimal
     price_as_of: datetime
+    market_price: Decimal | None
+    """The last stored close; None where there is none."""
+    orders_this_second: int
+    orders_this_minute: int
+    orders_this_day: int
+    """Approvals of the account in the present second, minute and UTC day."""
     equity: Decimal
     high_water_mark: Decimal
     day_start_equity: Decimal
+    week_start_equity: Decimal
     quote_free: Decimal
     base_free: Decimal
     base_held: Decimal
@@ -61,6 +50,7 @@ class Case:
     """What the strategy itself holds of the instrument."""
     in_flight: str
     """What of this strategy and instrument may still trade, in words; empty for nothing."""
+    exposure: Exposure
     quantity: Decimal = Decimal(0)
     """The quantity under judgement: what was asked for, less what earlier checks cut off."""
 
@@ -72,3 +62,8 @@ class Case:
     @property
     def side(self) -> Side:
         return Side.SELL if self.is_exit else Side.BUY
+
+    @property
+    def taken(self) -> Decimal:
+        """What the account holds of the asset and what is reserved for buying more of it, in quote."""
+        return self.base_held * self.price + self.pending_buys

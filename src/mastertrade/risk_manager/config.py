@@ -1,24 +1,85 @@
 """Settings of the risk manager; names and defaults of the older system where it had them."""
 
+from collections.abc import Mapping
 from decimal import Decimal
+from typing import Final
 
 from pydantic import Field
 
-from mastertrade.risk_manager.case import Limits
+from mastertrade.risk_manager.asset_classes import AssetClass
+from mastertrade.risk_manager.limits import KINDS, Limits
 from mastertrade.shared.config import Settings
+
+SETTING_OF: Final = {
+    "position_percent": "default_position_percent",
+    "risk_per_trade_percent": "default_risk_per_trade",
+    "stop_percent": "default_stop_loss_percent",
+    "max_position_percent": "max_single_position_percent",
+    "max_leverage": "max_leverage_ratio",
+    "max_concentration": "max_concentration_hhi",
+    "correlation_threshold": "max_correlation_exposure",
+    "max_correlated_percent": "max_sector_exposure_percent",
+    "max_adjusted_percent": "max_adjusted_exposure_percent",
+    "max_value_at_risk_percent": "max_var_percent",
+    "var_confidence": "var_confidence_level",
+    "reserve_percent": "reserve_balance_percent",
+    "min_notional": "min_position_size_usd",
+    "max_notional": "max_position_size_usd",
+    "slippage_percent": "slippage_buffer_percent",
+}
+"""Limits whose setting has the older system's name."""
 
 
 class RiskSettings(Settings):
-    """Percentages are percent of an account's equity; amounts are in its quote asset, which counts as US dollars."""
+    """The limits of the scope ``global`` until a stored one stands instead. Percentages are percent of an account's
+    equity; amounts are in its quote asset, which counts as US dollars."""
 
     default_position_percent: Decimal = Field(Decimal(6), gt=0, le=100, validation_alias="DEFAULT_POSITION_PERCENT")
     """What a signal of full strength asks for. An ordinary one (confidence 60 to 80) asks for 0.8 of it."""
+    default_risk_per_trade: Decimal = Field(Decimal(2), gt=0, le=10, validation_alias="DEFAULT_RISK_PER_TRADE")
+    """The largest part of equity an entry may lose when its stop is hit, costs included; larger ones are cut to it."""
+    default_stop_loss_percent: Decimal = Field(
+        Decimal(2), ge=Decimal("0.1"), le=50, validation_alias="DEFAULT_STOP_LOSS_PERCENT"
+    )
+    """The stop's distance where the market's volatility is not known."""
     max_single_position_percent: Decimal = Field(
         Decimal(5), gt=0, le=100, validation_alias="MAX_SINGLE_POSITION_PERCENT"
     )
-    """The largest share of equity in one instrument; larger orders are cut to it."""
+    """The largest share of equity in one asset; larger orders are cut to it."""
+    max_class_percent: Decimal = Field(Decimal(80), gt=0, le=1000, validation_alias="MAX_CLASS_PERCENT")
+    """Of one class of assets (stable coins, memes, DeFi, layers 1 and 2, all others)."""
+    max_stablecoin_percent: Decimal = Field(Decimal(20), gt=0, le=100, validation_alias="MAX_STABLECOIN_PERCENT")
+    """Of stable coins other than the account's own currency."""
+    max_venue_percent: Decimal = Field(Decimal(100), gt=0, le=100, validation_alias="MAX_VENUE_PERCENT")
+    """What one venue may hold of the equity of all accounts, for new entries there."""
+    max_exposure_percent: Decimal = Field(Decimal(100), gt=0, le=1000, validation_alias="MAX_EXPOSURE_PERCENT")
+    """Of everything that is held and reserved for buying."""
+    max_leverage_ratio: Decimal = Field(Decimal(3), gt=0, le=125, validation_alias="MAX_LEVERAGE_RATIO")
+    """Exposure over equity."""
+    max_concentration_hhi: Decimal = Field(Decimal("0.3"), gt=0, le=1, validation_alias="MAX_CONCENTRATION_HHI")
+    """Sum of the squared shares of equity; 0.3 is a single holding of 55 %."""
+    max_open_positions: Decimal = Field(Decimal(100), ge=1, le=10000, validation_alias="MAX_OPEN_POSITIONS")
+    """Assets held at once."""
+    max_correlation_exposure: Decimal = Field(Decimal("0.7"), ge=0, le=1, validation_alias="MAX_CORRELATION_EXPOSURE")
+    """From this correlation on, either way, two markets count as one."""
+    max_sector_exposure_percent: Decimal = Field(
+        Decimal(25), gt=0, le=1000, validation_alias="MAX_SECTOR_EXPOSURE_PERCENT"
+    )
+    """Of markets that count as one with the ordered one."""
+    max_adjusted_exposure_percent: Decimal = Field(
+        Decimal(60), gt=0, le=1000, validation_alias="MAX_ADJUSTED_EXPOSURE_PERCENT"
+    )
+    """Of exposure after correlation: what the holdings are worth in one market that moves as they do."""
+    max_var_percent: Decimal = Field(Decimal(10), gt=0, le=100, validation_alias="MAX_VAR_PERCENT")
+    """Loss of one day, not exceeded with the confidence, after the trade."""
+    var_confidence_level: Decimal = Field(
+        Decimal("0.95"), gt=Decimal("0.5"), lt=1, validation_alias="VAR_CONFIDENCE_LEVEL"
+    )
+    """Of the value at risk."""
     max_daily_loss_percent: Decimal = Field(Decimal(5), gt=0, le=100, validation_alias="MAX_DAILY_LOSS_PERCENT")
     """Loss since the start of the UTC day, unrealised included, at which entries stop."""
+    max_weekly_loss_percent: Decimal = Field(Decimal(10), gt=0, le=100, validation_alias="MAX_WEEKLY_LOSS_PERCENT")
+    """The same since Monday."""
     max_drawdown_percent: Decimal = Field(Decimal(15), gt=0, le=100, validation_alias="MAX_DRAWDOWN_PERCENT")
     """Loss from the highest equity ever at which entries stop."""
     reserve_balance_percent: Decimal = Field(Decimal(10), ge=0, le=100, validation_alias="RESERVE_BALANCE_PERCENT")
@@ -27,29 +88,48 @@ class RiskSettings(Settings):
     """Entries worth less are not sent."""
     max_position_size_usd: Decimal = Field(Decimal(10_000), gt=0, validation_alias="MAX_POSITION_SIZE_USD")
     """Orders worth more are cut to it."""
+    max_volume_percent: Decimal = Field(Decimal(1), gt=0, le=100, validation_alias="MAX_VOLUME_PERCENT")
+    """What an order may be of the market's last whole day; larger ones are cut to it."""
+    min_liquidation_distance: Decimal = Field(Decimal(3), ge=0, le=1000, validation_alias="MIN_LIQUIDATION_DISTANCE")
+    """Average daily ranges between the price and that of liquidation, for perpetuals."""
+    max_price_deviation_percent: Decimal = Field(
+        Decimal(5), gt=0, le=100, validation_alias="MAX_PRICE_DEVIATION_PERCENT"
+    )
+    """How far a signal's price may be from the market's."""
+    max_orders_per_second: Decimal = Field(Decimal(50), ge=1, validation_alias="MAX_ORDERS_PER_SECOND")
+    """Approved entries of an account."""
+    max_orders_per_minute: Decimal = Field(Decimal(200), ge=1, validation_alias="MAX_ORDERS_PER_MINUTE")
+    """Approved entries of an account."""
+    max_orders_per_day: Decimal = Field(Decimal(5000), ge=1, validation_alias="MAX_ORDERS_PER_DAY")
+    """Approved entries of an account in a UTC day."""
     slippage_buffer_percent: Decimal = Field(Decimal("0.5"), ge=0, le=50, validation_alias="SLIPPAGE_BUFFER_PERCENT")
     """Reserved on top of the price of a market buy."""
-    max_signal_age_s: float = Field(60.0, gt=0, le=86_400, validation_alias="MAX_SIGNAL_AGE_SECONDS")
+    max_signal_age_s: Decimal = Field(Decimal(60), gt=0, le=86_400, validation_alias="MAX_SIGNAL_AGE_SECONDS")
     """A signal older than this is refused even if its own deadline is later."""
-    max_price_age_s: float = Field(120.0, gt=0, le=86_400, validation_alias="MAX_PRICE_AGE_SECONDS")
+    max_price_age_s: Decimal = Field(Decimal(120), gt=0, le=86_400, validation_alias="MAX_PRICE_AGE_SECONDS")
     """How old the last price may be for an entry: two one-minute candles."""
-    max_clock_skew_s: float = Field(5.0, ge=0, le=300, validation_alias="MAX_CLOCK_SKEW_SECONDS")
+    max_clock_skew_s: Decimal = Field(Decimal(5), ge=0, le=300, validation_alias="MAX_CLOCK_SKEW_SECONDS")
     """How far in the future a signal or price may seem to be."""
-    approval_valid_s: float = Field(30.0, gt=0, le=3_600, validation_alias="APPROVAL_VALID_SECONDS")
+    approval_valid_s: Decimal = Field(Decimal(30), gt=0, le=3_600, validation_alias="APPROVAL_VALID_SECONDS")
     """How long an approval may be sent; never beyond the signal's own deadline."""
+    crypto_max_position_percent: Decimal = Field(
+        Decimal(5), gt=0, le=100, validation_alias="CRYPTO_MAX_POSITION_PERCENT"
+    )
+    stablecoin_max_position_percent: Decimal = Field(
+        Decimal(20), gt=0, le=100, validation_alias="STABLECOIN_MAX_POSITION_PERCENT"
+    )
+    defi_max_position_percent: Decimal = Field(Decimal(3), gt=0, le=100, validation_alias="DEFI_MAX_POSITION_PERCENT")
+    """The largest share of equity in one asset of the class; the tighter of it and the one above counts."""
+    var_lookback_days: int = Field(252, ge=20, le=3650, validation_alias="VAR_LOOKBACK_DAYS")
+    """Daily returns that volatilities and correlations are measured over."""
 
     def limits(self) -> Limits:
-        return Limits(
-            position_percent=self.default_position_percent,
-            max_position_percent=self.max_single_position_percent,
-            max_daily_loss_percent=self.max_daily_loss_percent,
-            max_drawdown_percent=self.max_drawdown_percent,
-            reserve_percent=self.reserve_balance_percent,
-            min_notional=self.min_position_size_usd,
-            max_notional=self.max_position_size_usd,
-            slippage_percent=self.slippage_buffer_percent,
-            max_signal_age_s=self.max_signal_age_s,
-            max_price_age_s=self.max_price_age_s,
-            max_clock_skew_s=self.max_clock_skew_s,
-            approval_valid_s=self.approval_valid_s,
-        )
+        return Limits(**{name: getattr(self, SETTING_OF.get(name, name)) for name in KINDS})
+
+    def class_limits(self) -> Mapping[AssetClass, Mapping[str, Decimal]]:
+        """Of classes that have numbers of their own."""
+        return {
+            AssetClass.CRYPTO: {"max_position_percent": self.crypto_max_position_percent},
+            AssetClass.STABLECOIN: {"max_position_percent": self.stablecoin_max_position_percent},
+            AssetClass.DEFI: {"max_position_percent": self.defi_max_position_percent},
+        }

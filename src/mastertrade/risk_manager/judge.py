@@ -8,10 +8,12 @@ from uuid import UUID
 from mastertrade.domain.orders import OrderType, Side
 from mastertrade.domain.risk import Check, Disposition, Verdict
 from mastertrade.domain.strategy import SignalType
-from mastertrade.risk_manager.case import Case, Limits
+from mastertrade.risk_manager.case import Case
 from mastertrade.risk_manager.checks import number_text
-from mastertrade.risk_manager.rules import RULES, SIGNAL_AGE, Rule
-from mastertrade.risk_manager.sizing import requested_quantity, reservation
+from mastertrade.risk_manager.limits import Limits
+from mastertrade.risk_manager.rules import RULES, Rule
+from mastertrade.risk_manager.rules.admission import SIGNAL_AGE
+from mastertrade.risk_manager.sizing import requested_quantity, reservation, stop_price
 
 REQUEST = "requested_size"
 
@@ -24,6 +26,8 @@ class SizedOrder:
     type: OrderType
     quantity: Decimal
     limit_price: Decimal | None
+    stop_price: Decimal | None
+    """Where the position is given up; None for an exit."""
     reduces: bool
     reserve_asset: str
     reserve_amount: Decimal
@@ -106,6 +110,7 @@ def _approval(
         type=OrderType.MARKET,
         quantity=sized.quantity,
         limit_price=None,
+        stop_price=None if case.is_exit else stop_price(case, limits),
         reduces=case.is_exit,
         reserve_asset=asset,
         reserve_amount=amount,

@@ -8,13 +8,12 @@ from typing import Any
 from uuid import UUID
 
 from mastertrade.domain.events import OrderFilled
-from mastertrade.domain.market import Instrument, InstrumentStatus
 from mastertrade.domain.orders import ApprovedOrder
 from mastertrade.domain.risk import Check, TradingMode, TradingState, Verdict
 from mastertrade.domain.strategy import Signal
 from mastertrade.risk_manager.book_rows import BookRows
-from mastertrade.risk_manager.case import Case
 from mastertrade.risk_manager.judge import SizedOrder
+from mastertrade.risk_manager.limits import ScopedLimit
 from mastertrade.shared.errors import NotFound
 from mastertrade.shared.postgres_manager import Database, Row, Transaction
 from mastertrade.shared.queries import load_queries
@@ -46,7 +45,8 @@ class RiskPostgresDatabase(BookRows):
         )
         return TradingMode(mode)
 
-    async def load_case(self, tx: Transaction, signal: Signal, *, mode: TradingMode, now: datetime) -> Case:
+    async def load_facts(self, tx: Transaction, signal: Signal, *, now: datetime) -> Row:
+        """The row a case is made of. NotFound when the signal names what does not exist."""
         row = await QUERIES.fetchrow(
             tx,
             "load_case",
@@ -57,30 +57,11 @@ class RiskPostgresDatabase(BookRows):
         )
         if row is None:
             raise NotFound(f"signal {signal.id} names an account, strategy or instrument that does not exist")
-        price, price_as_of = _newest_price(signal, row)
-        return Case(
-            signal=signal,
-            instrument=_instrument(row),
-            now=now,
-            mode=mode,
-            halts=row["halts"] or "",
-            strategy_is_enabled=row["strategy_is_enabled"],
-            risk_multiplier=row["risk_multiplier"],
-            max_order_quantity=row["max_position_size"],
-            account_venue=row["account_venue"],
-            account_quote=row["quote_asset"],
-            price=price,
-            price_as_of=price_as_of,
-            equity=row["equity"],
-            high_water_mark=max(row["high_water_mark"] or Decimal(0), row["equity"]),
-            day_start_equity=_day_start_equity(row, now),
-            quote_free=row["quote_free"],
-            base_free=row["base_free"],
-            base_held=row["base_held"],
-            pending_buys=row["pending_buys"],
-            position_quantity=row["position_quantity"],
-            in_flight=row["in_flight"],
-        )
+        return row
+
+    async def limits(self, db: Database) -> list[ScopedLimit]:
+        """Those that scopes have of their own now."""
+        return [ScopedLimit(**dict(row)) for row in await QUERIES.fetch(db, "limit_rows")]
 
     async def commit_verdict(
         self,
@@ -88,11 +69,13 @@ class RiskPostgresDatabase(BookRows):
         verdict: Verdict,
         *,
         equity: Decimal | None = None,
+        limits_version: int | None = None,
+        inputs: Mapping[str, Any] | None = None,
         order: SizedOrder | None = None,
         approval: ApprovedOrder | None = None,
     ) -> str:
-        """``committed``, or what stands against it: already_judged, unknown_signal, halted, in_flight, insufficient.
-        ``order`` and ``approval`` belong together: the second is the pass for the first."""
+        """``committed``, or what stands against it: already_judged, unknown_signal, halted, limits_changed, in_flight,
+        insufficient. ``order`` and ``approval`` belong together: the second is the pass for the first."""
         outcome: str = await QUERIES.fetchval(
             tx,
             "commit_verdict",
@@ -106,6 +89,8 @@ class RiskPostgresDatabase(BookRows):
             decided_at=verdict.decided_at,
             checks=[_check_row(check) for check in verdict.checks],
             approval=_approval_row(order, approval) if order and approval else None,
+            limits_version=limits_version,
+            inputs=inputs,
         )
         return outcome
 
@@ -172,37 +157,6 @@ class RiskPostgresDatabase(BookRows):
         return [_trading_state(row) for row in await QUERIES.fetch(db, "trading_states")]
 
 
-def _newest_price(signal: Signal, row: Row) -> tuple[Decimal, datetime]:
-    """The last close, or the signal's own price while that is the newer one."""
-    close, close_time = row["last_close"], row["last_close_time"]
-    if close is not None and close_time > signal.bar_close:
-        return Decimal(repr(close)), close_time
-    return Decimal(repr(signal.price)), signal.bar_close
-
-
-def _day_start_equity(row: Row, now: datetime) -> Decimal:
-    """Of today's marks if there are any, else the last value of an earlier day; an account never marked starts now."""
-    marked: Decimal | None = row["day_start_equity"] if row["marked_day"] == now.date() else row["marked_equity"]
-    equity: Decimal = row["equity"]
-    return marked or equity
-
-
-def _instrument(row: Row) -> Instrument:
-    return Instrument(
-        id=row["id"],
-        venue=row["venue"],
-        symbol=row["symbol"],
-        base=row["base"],
-        quote=row["quote"],
-        tick_size=row["tick_size"],
-        lot_size=row["lot_size"],
-        min_notional=row["min_notional"],
-        maker_fee=row["maker_fee"],
-        taker_fee=row["taker_fee"],
-        status=InstrumentStatus(row["status"]),
-    )
-
-
 def _trading_state(row: Row) -> TradingState:
     return TradingState(
         scope=row["scope"],
@@ -239,6 +193,7 @@ def _approval_row(order: SizedOrder, approval: ApprovedOrder) -> Mapping[str, An
         "side": approval.side.value,
         "order_type": approval.type.value,
         "limit_price": None if approval.limit_price is None else str(approval.limit_price),
+        "stop_price": None if order.stop_price is None else str(order.stop_price),
         "reduces": approval.reduces,
         "valid_until": approval.valid_until.isoformat(),
     }

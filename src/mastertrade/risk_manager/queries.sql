@@ -5,13 +5,18 @@ SELECT begin_judging(:account_id, :strategy_id, :instrument_id);
 -- name: load_case
 -- Why: everything a judgement looks at, in one snapshot. Prices come from the stored candles, not from the marks, so that
 -- the order in which consumers see a minute does not change a decision.
+WITH held AS MATERIALIZED (SELECT * FROM account_holdings(:account_id, :now))
 SELECT i.*, a.venue AS account_venue, a.quote_asset,
        s.enabled AND coalesce(c.enabled, true) AS strategy_is_enabled,
        coalesce(c.risk_multiplier, 1)::float8 AS risk_multiplier, c.max_position_size,
-       l.close AS last_close, l.close_time AS last_close_time,
-       account_equity(a.id, :now) AS equity,
-       m.equity AS marked_equity, m.high_water_mark, m.day AS marked_day, m.day_start_equity,
+       l.close AS last_close, l.close_time AS last_close_time, limits_version() AS limits_version,
+       (SELECT round(coalesce(sum(h.value), 0), 10) FROM held h) AS equity,
+       h.assets, h.instruments, h.values,
+       m.equity AS marked_equity, m.high_water_mark, m.day AS marked_day, m.day_start_equity, m.week_start_equity,
+       v.venue_equity, v.total_equity,
+       n.at AS counted_at, n.this_second, n.this_minute, n.this_day,
        coalesce(q.free_balance, 0)::numeric AS quote_free,
+       coalesce(q.locked_balance, 0)::numeric AS quote_reserved,
        coalesce(b.free_balance, 0)::numeric AS base_free,
        coalesce(b.free_balance + b.locked_balance, 0)::numeric AS base_held,
        (SELECT coalesce(sum(r.remaining), 0) FROM reservations r JOIN approvals p ON p.reservation_id = r.id
@@ -23,21 +28,39 @@ SELECT i.*, a.venue AS account_venue, a.quote_asset,
        in_flight(a.id, s.id, i.id, :now) AS in_flight,
        (SELECT string_agg(format('%s is %s by %s: %s', t.scope, t.mode, t.actor, t.reason), ', ' ORDER BY t.scope)
           FROM trading_state t WHERE t.mode <> 'running'
-           AND t.scope IN ('global', 'account:' || a.id, 'strategy:' || s.id, 'instrument:' || i.id)) AS halts
+           AND t.scope IN ('global', 'account:' || a.id, 'strategy:' || s.id, 'instrument:' || i.id)) AS halts,
+       (SELECT string_agg(format('%s until %s (%s): %s', k.scope, to_char(k.ends_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI'),
+                                 k.kind, k.reason), ', ' ORDER BY k.scope, k.kind)
+          FROM risk_locks k WHERE k.lifted_at IS NULL AND k.starts_at <= :now AND k.ends_at > :now
+           AND k.scope IN ('global', 'account:' || a.id, 'strategy:' || s.id, 'instrument:' || i.id)) AS locks
   FROM accounts a
   JOIN strategies s ON s.id = :strategy_id
   JOIN instruments i ON i.id = :instrument_id
   LEFT JOIN strategy_environment_configs c ON c.strategy_id = s.id
   LEFT JOIN account_marks m ON m.account_id = a.id
+  LEFT JOIN approval_counts n ON n.account_id = a.id
   LEFT JOIN portfolio_balances q ON q.account_id = a.id AND q.asset = i.quote
   LEFT JOIN portfolio_balances b ON b.account_id = a.id AND b.asset = i.base
   LEFT JOIN LATERAL last_candle(i.id, :now) l ON true
+ CROSS JOIN LATERAL (
+       SELECT coalesce(array_agg(e.asset ORDER BY e.asset), '{}') AS assets,
+              coalesce(array_agg(e.instrument_id ORDER BY e.asset), '{}') AS instruments,
+              coalesce(array_agg(e.value ORDER BY e.asset), '{}') AS values
+         FROM held e WHERE e.asset NOT IN (a.quote_asset, i.base) AND e.value <> 0) h
+ CROSS JOIN LATERAL (
+       SELECT coalesce(sum(k.equity) FILTER (WHERE o.venue = a.venue), 0)::numeric AS venue_equity,
+              coalesce(sum(k.equity), 0)::numeric AS total_equity
+         FROM account_marks k JOIN accounts o ON o.id = k.account_id AND o.environment = a.environment) v
  WHERE a.id = :account_id;
+
+-- name: limit_rows
+-- Why: the limits scopes have of their own; read again only when their version has changed.
+SELECT scope, name, value::numeric AS value, version, reason, actor, changed_at FROM current_risk_limits LIMIT 100000;
 
 -- name: commit_verdict
 -- Why: verdict, checks, reservation and approval are one call: all of them or none.
 SELECT commit_verdict(:verdict_id, :signal_id, :disposition, :requested, :approved, :reason, :equity, :decided_at, :checks,
-                      :approval);
+                      :approval, :limits_version, :inputs);
 
 -- name: mark_book
 -- Why: once a minute every position and account is worth something else.

@@ -17,9 +17,11 @@ from mastertrade.domain.orders import ApprovedOrder
 from mastertrade.domain.risk import Check, Disposition, TradingState, Verdict, parse_scope
 from mastertrade.domain.strategy import Signal
 from mastertrade.messaging.bus import Bus, Subscription
-from mastertrade.risk_manager.case import Case
 from mastertrade.risk_manager.config import RiskSettings
+from mastertrade.risk_manager.gathering import Gatherer, Inputs
 from mastertrade.risk_manager.judge import Judgement, SizedOrder, judge
+from mastertrade.risk_manager.limits import Limits
+from mastertrade.risk_manager.market_risk import BarsOf, MarketRisk
 from mastertrade.risk_manager.postgres_database import ALREADY_JUDGED, COMMITTED, UNKNOWN_SIGNAL, RiskPostgresDatabase
 from mastertrade.shared.clock import Clock
 from mastertrade.shared.errors import DatabaseBusy, NotFound, UsageError
@@ -38,6 +40,7 @@ HALT_BACKOFF = Backoff(first_s=0.01, longest_s=0.5, for_s=60.0)
 NOTHING = Decimal(0)
 WORDS = {
     "halted": "trading was halted meanwhile",
+    "limits_changed": "a limit was changed meanwhile",
     "in_flight": "an order or approval of this strategy and instrument appeared meanwhile",
     "insufficient": "the balance did not cover the reservation",
 }
@@ -48,10 +51,15 @@ class RiskManager(Service):
 
     name = "risk_manager"
 
-    def __init__(self, *, settings: RiskSettings, clock: Clock, bus: Bus, manager: PostgresManager) -> None:
+    def __init__(
+        self, *, settings: RiskSettings, clock: Clock, bus: Bus, manager: PostgresManager, bars_of: BarsOf
+    ) -> None:
         super().__init__(clock=clock)
-        self._settings = settings
-        self._limits = settings.limits()
+        self._gatherer = Gatherer(
+            defaults=settings.limits(),
+            class_defaults=settings.class_limits(),
+            markets=MarketRisk(bars_of=bars_of, window_days=settings.var_lookback_days),
+        )
         self._bus = bus
         self._manager = manager
         self._database = RiskPostgresDatabase()
@@ -77,24 +85,32 @@ class RiskManager(Service):
         outcome = ""
         for _ in range(1 + MAX_REJUDGEMENTS):
             now = self._clock.now()
-            case = await self._database.load_case(tx, event.signal, mode=mode, now=now)
-            judgement = judge(case, self._limits, verdict_id=new_id(now))
-            outcome = await self._commit(tx, event, case, judgement)
+            inputs = await self._gatherer.gather(tx, event.signal, mode=mode, now=now)
+            judgement = judge(inputs.case, inputs.limits, verdict_id=new_id(now))
+            outcome = await self._commit(tx, event, inputs, judgement)
             if outcome in (COMMITTED, ALREADY_JUDGED):
                 return
             if outcome == UNKNOWN_SIGNAL:
                 raise NotFound(f"signal {event.signal.id} is not stored: there is nothing to judge")
-        await self._commit(tx, event, case, _given_up(judgement, WORDS[outcome]))
+        await self._commit(tx, event, inputs, _given_up(judgement, WORDS[outcome]))
 
-    async def _commit(self, tx: Transaction, event: SignalRaised, case: Case, judgement: Judgement) -> str:
+    async def _commit(self, tx: Transaction, event: SignalRaised, inputs: Inputs, judgement: Judgement) -> str:
         verdict, order = judgement.verdict, judgement.order
-        approval = self._approval(event.signal, verdict, order) if order else None
-        outcome = await self._database.commit_verdict(tx, verdict, equity=case.equity, order=order, approval=approval)
+        approval = self._approval(event.signal, verdict, order, inputs.limits) if order else None
+        outcome = await self._database.commit_verdict(
+            tx,
+            verdict,
+            equity=inputs.case.equity,
+            limits_version=inputs.limits_version,
+            inputs=inputs.to_json(),
+            order=order,
+            approval=approval,
+        )
         if outcome == COMMITTED:
             await self._bus.publish(_answer(event, verdict, approval), within=tx)
         return outcome
 
-    def _approval(self, signal: Signal, verdict: Verdict, order: SizedOrder) -> ApprovedOrder:
+    def _approval(self, signal: Signal, verdict: Verdict, order: SizedOrder, limits: Limits) -> ApprovedOrder:
         at = verdict.decided_at
         return ApprovedOrder(
             approval_id=new_id(at),
@@ -111,7 +127,7 @@ class RiskManager(Service):
             limit_price=order.limit_price,
             reduces=order.reduces,
             approved_at=at,
-            valid_until=min(signal.valid_until, at + timedelta(seconds=self._settings.approval_valid_s)),
+            valid_until=min(signal.valid_until, at + timedelta(seconds=float(limits.approval_valid_s))),
         )
 
     async def on_dead_letter(self, event: SignalRaised, tx: Transaction) -> None:

@@ -4,12 +4,16 @@ from decimal import ROUND_FLOOR, Decimal, localcontext
 
 from mastertrade.domain.orders import round_down, round_up
 from mastertrade.quant.sizing import signal_multiplier
-from mastertrade.risk_manager.case import Case, Limits
+from mastertrade.risk_manager.asset_classes import MULTIPLIERS
+from mastertrade.risk_manager.case import Case
+from mastertrade.risk_manager.exposure import ASSUMED_VOLATILITY
+from mastertrade.risk_manager.limits import Limits
 
 HUNDRED = Decimal(100)
 QUOTE_UNIT = Decimal("0.00000001")
 """Reservations are whole units of this, rounded up."""
-_DIGITS = 60
+SHORTEST_STOP_PERCENT, LONGEST_STOP_PERCENT = Decimal("0.5"), Decimal(10)
+DIGITS = 60
 """Enough for an amount with 18 decimals times another: nothing is rounded on the way; quotients are cut downwards."""
 
 
@@ -29,13 +33,13 @@ def requested_quantity(case: Case, limits: Limits) -> Decimal:
 
 def affordable_quantity(case: Case, amount: Decimal, cost_rate: Decimal = Decimal(0)) -> Decimal:
     """Whole lots that ``amount`` of quote buys at the case's price and a cost rate on top; 0 when it buys none."""
-    with localcontext(prec=_DIGITS, rounding=ROUND_FLOOR):
+    with localcontext(prec=DIGITS, rounding=ROUND_FLOOR):
         return round_down(max(amount, Decimal(0)) / (case.price * (1 + cost_rate)), case.instrument.lot_size)
 
 
 def whole_lots(case: Case, quantity: Decimal) -> Decimal:
     """``quantity`` cut to the instrument's lot."""
-    with localcontext(prec=_DIGITS):
+    with localcontext(prec=DIGITS):
         return round_down(quantity, case.instrument.lot_size)
 
 
@@ -48,6 +52,29 @@ def reservation(case: Case, limits: Limits) -> tuple[str, Decimal]:
     """Asset and amount to set aside for the case's quantity: quote for a buy, the sold units for a sale."""
     if case.is_exit:
         return case.instrument.base, case.quantity
-    with localcontext(prec=_DIGITS):
+    with localcontext(prec=DIGITS):
         cost = case.quantity * case.price * (1 + buy_cost_rate(case, limits))
         return case.instrument.quote, round_up(cost, QUOTE_UNIT)
+
+
+def stop_percent(case: Case, limits: Limits) -> Decimal:
+    """How far the stop of an entry is away: two daily volatilities, more for wilder classes, between half a percent and
+    ten; the limit's own distance where the market is not known well enough."""
+    if case.exposure.assumed and case.exposure.volatility == ASSUMED_VOLATILITY:
+        return limits.stop_percent
+    away = Decimal(repr(200.0 * case.exposure.volatility)) * MULTIPLIERS[case.exposure.asset_class]
+    return min(max(away, SHORTEST_STOP_PERCENT), LONGEST_STOP_PERCENT)
+
+
+def stop_price(case: Case, limits: Limits) -> Decimal:
+    """Of an entry, on the instrument's tick, rounded towards the price."""
+    with localcontext(prec=DIGITS):
+        return round_up(case.price * (1 - stop_percent(case, limits) / HUNDRED), case.instrument.tick_size)
+
+
+def loss_per_unit(case: Case, limits: Limits) -> Decimal:
+    """What one unit loses between its price and its stop, with the fees of both ways and slippage at the stop."""
+    with localcontext(prec=DIGITS):
+        stop = case.price * (1 - stop_percent(case, limits) / HUNDRED)
+        fees = case.instrument.taker_fee * (case.price + stop)
+        return case.price - stop + fees + limits.slippage_percent / HUNDRED * stop

@@ -50,6 +50,7 @@ CREATE TABLE IF NOT EXISTS ledger_entries (
     CONSTRAINT ledger_entries_kind_is_known CHECK (kind IN ('deposit', 'fill', 'adjustment'))
 );
 CREATE INDEX IF NOT EXISTS ledger_entries_by_account ON ledger_entries (account_id, id);
+CREATE INDEX IF NOT EXISTS ledger_entries_flows ON ledger_entries (account_id) WHERE kind <> 'fill';
 COMMENT ON TABLE ledger_entries IS 'order_executor: one balanced booking; written once, never changed';
 
 CREATE TABLE IF NOT EXISTS ledger_lines (

@@ -156,6 +156,7 @@ CREATE TABLE IF NOT EXISTS verdicts (
     approved_quantity   quantity NOT NULL,
     reason              text NOT NULL,
     equity              amount,
+    limits_version      bigint,
     decided_at          timestamptz NOT NULL,
     CONSTRAINT verdicts_one_per_signal UNIQUE (signal_id),
     CONSTRAINT verdicts_disposition_is_known CHECK (disposition IN (
@@ -167,7 +168,7 @@ CREATE TABLE IF NOT EXISTS verdicts (
         CHECK (disposition <> 'approved' OR approved_quantity = requested_quantity)
 );
 CREATE INDEX IF NOT EXISTS verdicts_newest ON verdicts (decided_at DESC);
-COMMENT ON TABLE verdicts IS 'risk_manager: how each signal ended, once';
+COMMENT ON TABLE verdicts IS 'risk_manager: how each signal ended, once; limits_version is NULL where nothing was held against limits';
 
 CREATE TABLE IF NOT EXISTS verdict_checks (
     verdict_id  uuid NOT NULL REFERENCES verdicts (id) ON DELETE RESTRICT,
@@ -194,6 +195,7 @@ CREATE TABLE IF NOT EXISTS approvals (
     order_type      text NOT NULL,
     quantity        quantity NOT NULL,
     limit_price     price,
+    stop_price      price,
     reduces         boolean NOT NULL,
     reservation_id  uuid NOT NULL REFERENCES reservations (id) ON DELETE RESTRICT,
     approved_at     timestamptz NOT NULL,
@@ -249,10 +251,12 @@ END $$;
 
 -- Writes a verdict with its checks and, for an approval, the reservation and the pass; all of it or nothing. p_approval is
 -- NULL for every other verdict. Strategy, account and instrument are those of the signal. Returns 'committed', or what
--- stands against it: 'unknown_signal', 'already_judged', 'halted' (exits pass), 'in_flight', 'insufficient'.
+-- stands against it: 'unknown_signal', 'already_judged', 'halted' (exits pass), 'limits_changed', 'in_flight',
+-- 'insufficient'.
 CREATE OR REPLACE FUNCTION commit_verdict(
     p_verdict_id uuid, p_signal_id uuid, p_disposition text, p_requested numeric, p_approved numeric, p_reason text,
-    p_equity numeric, p_decided_at timestamptz, p_checks jsonb, p_approval jsonb
+    p_equity numeric, p_decided_at timestamptz, p_checks jsonb, p_approval jsonb, p_limits_version bigint DEFAULT NULL,
+    p_inputs jsonb DEFAULT NULL
 ) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
     v_signal signals;
@@ -276,6 +280,9 @@ BEGIN
         IF v_mode <> 'running' AND NOT v_reduces THEN
             RETURN 'halted';
         END IF;
+        IF p_limits_version <> limits_version() THEN
+            RETURN 'limits_changed';
+        END IF;
         IF in_flight(v_signal.account_id, v_signal.strategy_id, v_signal.instrument_id, p_decided_at) <> '' THEN
             RETURN 'in_flight';
         END IF;
@@ -284,20 +291,28 @@ BEGIN
             RETURN 'insufficient';
         END IF;
     END IF;
-    INSERT INTO verdicts (id, signal_id, disposition, requested_quantity, approved_quantity, reason, equity, decided_at)
-    VALUES (p_verdict_id, p_signal_id, p_disposition, p_requested, p_approved, p_reason, p_equity, p_decided_at);
+    INSERT INTO verdicts (id, signal_id, disposition, requested_quantity, approved_quantity, reason, equity, limits_version,
+                          decided_at)
+    VALUES (p_verdict_id, p_signal_id, p_disposition, p_requested, p_approved, p_reason, p_equity, p_limits_version,
+            p_decided_at);
     INSERT INTO verdict_checks (verdict_id, position, name, value, "limit", unit, passed, detail, reduced_to)
     SELECT p_verdict_id, c.position, c.name, c.value, c."limit", c.unit, c.passed, c.detail, c.reduced_to
       FROM ROWS FROM (jsonb_to_recordset(p_checks) AS (
                name text, value float8, "limit" float8, unit text, passed boolean, detail text, reduced_to numeric))
            WITH ORDINALITY AS c (name, value, "limit", unit, passed, detail, reduced_to, position);
+    IF p_inputs IS NOT NULL THEN
+        INSERT INTO verdict_inputs (verdict_id, inputs) VALUES (p_verdict_id, p_inputs);
+    END IF;
     IF p_approval IS NOT NULL THEN
         INSERT INTO approvals (id, verdict_id, signal_id, strategy_id, account_id, instrument_id, side, order_type, quantity,
-                               limit_price, reduces, reservation_id, approved_at, valid_until)
+                               limit_price, stop_price, reduces, reservation_id, approved_at, valid_until)
         VALUES ((p_approval ->> 'id')::uuid, p_verdict_id, p_signal_id, v_signal.strategy_id, v_signal.account_id,
                 v_signal.instrument_id, p_approval ->> 'side', p_approval ->> 'order_type', p_approved,
-                (p_approval ->> 'limit_price')::numeric, v_reduces, v_reservation, p_decided_at,
+                (p_approval ->> 'limit_price')::numeric, (p_approval ->> 'stop_price')::numeric, v_reduces, v_reservation, p_decided_at,
                 (p_approval ->> 'valid_until')::timestamptz);
+        IF NOT v_reduces THEN
+            PERFORM count_approval(v_signal.account_id, p_decided_at);
+        END IF;
     END IF;
     RETURN 'committed';
 END $$;
@@ -479,29 +494,59 @@ CREATE TABLE IF NOT EXISTS symbol_liquidity_cache (
 COMMENT ON TABLE symbol_liquidity_cache IS 'risk_manager: what was traded in 24 hours, USD; the name score is the older system''s';
 
 CREATE TABLE IF NOT EXISTS account_marks (
-    account_id        uuid PRIMARY KEY REFERENCES accounts (id) ON DELETE RESTRICT,
-    equity            amount NOT NULL,
-    high_water_mark   amount NOT NULL,
-    high_water_at     timestamptz NOT NULL,
-    day               date NOT NULL,
-    day_start_equity  amount NOT NULL,
-    marked_at         timestamptz NOT NULL,
+    account_id         uuid PRIMARY KEY REFERENCES accounts (id) ON DELETE RESTRICT,
+    equity             amount NOT NULL,
+    high_water_mark    amount NOT NULL,
+    high_water_at      timestamptz NOT NULL,
+    day                date NOT NULL,
+    day_start_equity   amount NOT NULL,
+    week_start_equity  amount NOT NULL,
+    marked_at          timestamptz NOT NULL,
     CONSTRAINT account_marks_high_water_is_highest CHECK (high_water_mark >= equity)
 ) WITH (fillfactor = 50);
-COMMENT ON TABLE account_marks IS 'risk_manager: equity of each account at the last closed candles, its highest ever and that at the start of the UTC day';
+COMMENT ON TABLE account_marks IS 'risk_manager: equity of each account at the last closed candles, its highest ever, and that at the start of the UTC day and week';
 
--- What an account is worth in its quote asset at the last closes known at p_at, reserved amounts included. An asset without
--- a market or a recent price counts as nothing: too little is the safe side.
+-- What an account holds, reserved amounts included, in its quote asset at the last closes known at p_at. The value is NULL
+-- for an asset without a market or a recent price.
+CREATE OR REPLACE FUNCTION account_holdings(p_account uuid, p_at timestamptz)
+RETURNS TABLE (asset text, instrument_id int, quantity numeric, value numeric) LANGUAGE plpgsql STABLE AS $$
+BEGIN
+    RETURN QUERY
+    SELECT b.asset, i.id, b.free_balance + b.locked_balance,
+           (b.free_balance + b.locked_balance) * CASE WHEN b.asset = a.quote_asset THEN 1 ELSE c.close::numeric END
+      FROM accounts a
+      JOIN portfolio_balances b ON b.account_id = a.id AND b.free_balance + b.locked_balance <> 0
+      LEFT JOIN instruments i ON i.venue = a.venue AND i.symbol = b.asset || '/' || a.quote_asset
+      LEFT JOIN LATERAL last_candle(i.id, p_at) c ON true
+     WHERE a.id = p_account;
+END $$;
+
+-- What an account is worth. An asset whose value nobody knows counts as nothing: too little is the safe side.
 CREATE OR REPLACE FUNCTION account_equity(p_account uuid, p_at timestamptz) RETURNS numeric LANGUAGE plpgsql STABLE AS $$
 BEGIN
-    RETURN (
-        SELECT round(coalesce(sum((b.free_balance + b.locked_balance)
-                     * CASE WHEN b.asset = a.quote_asset THEN 1 ELSE coalesce(c.close::numeric, 0) END), 0), 10)
-          FROM accounts a
-          JOIN portfolio_balances b ON b.account_id = a.id AND b.free_balance + b.locked_balance <> 0
-          LEFT JOIN instruments i ON i.venue = a.venue AND i.symbol = b.asset || '/' || a.quote_asset
+    RETURN (SELECT round(coalesce(sum(h.value), 0), 10) FROM account_holdings(p_account, p_at) h);
+END $$;
+
+-- Values the deposits and adjustments of an account that no mark has seen yet, and returns their sum.
+CREATE OR REPLACE FUNCTION mark_flows(p_account uuid, p_at timestamptz) RETURNS numeric LANGUAGE plpgsql AS $$
+DECLARE
+    v_sum numeric;
+BEGIN
+    WITH fresh AS (
+        INSERT INTO account_flows (entry_id, account_id, value, marked_at)
+        SELECT e.id, p_account, round(coalesce(sum(l.amount * CASE WHEN l.asset = a.quote_asset THEN 1
+                                                                   ELSE c.close::numeric END), 0), 10), p_at
+          FROM ledger_entries e
+          JOIN accounts a ON a.id = e.account_id
+          JOIN ledger_lines l ON l.entry_id = e.id AND l.account = 'asset:spot'
+          LEFT JOIN instruments i ON i.venue = a.venue AND i.symbol = l.asset || '/' || a.quote_asset
           LEFT JOIN LATERAL last_candle(i.id, p_at) c ON true
-         WHERE a.id = p_account);
+         WHERE e.account_id = p_account AND e.kind <> 'fill'
+           AND NOT EXISTS (SELECT 1 FROM account_flows f WHERE f.entry_id = e.id)
+         GROUP BY e.id
+        RETURNING value)
+    SELECT coalesce(sum(value), 0) INTO v_sum FROM fresh;
+    RETURN v_sum;
 END $$;
 
 -- Moves the high-water mark and drawdown of p_at's UTC day to a value. The mark is carried over from earlier days.
@@ -532,6 +577,9 @@ END $$;
 CREATE OR REPLACE FUNCTION mark_book(p_venues text[], p_at timestamptz) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
     v_day date := (p_at AT TIME ZONE 'UTC')::date;
+    v_account record;
+    v_unit numeric;
+    v_found boolean;
 BEGIN
     UPDATE risk_positions p
        SET current_price = l.price, position_value_usd = round(p.quantity * l.price, 18), updated_at = p_at,
@@ -542,20 +590,39 @@ BEGIN
              CROSS JOIN LATERAL last_candle(i.id, p_at) c
              WHERE q.status = 'open' AND q.instrument_id IS NOT NULL AND q.updated_at <= p_at) l
      WHERE p.id = l.id AND p.status = 'open';
-    INSERT INTO account_marks AS m (account_id, equity, high_water_mark, high_water_at, day, day_start_equity, marked_at)
-    SELECT a.id, e.equity, e.equity, p_at, v_day, e.equity, p_at
+    -- Money that came or went since the last mark moves what gains and losses are measured from by the same factor as the
+    -- account (the unit price stays): a deposit is no profit and a withdrawal no loss.
+    INSERT INTO account_marks AS m (
+        account_id, equity, high_water_mark, high_water_at, day, day_start_equity, week_start_equity, marked_at)
+    SELECT a.id, e.equity, e.equity, p_at, v_day, e.equity, e.equity, p_at
       FROM accounts a CROSS JOIN LATERAL account_equity(a.id, p_at) AS e (equity)
-     WHERE a.venue = ANY(p_venues) AND (e.equity > 0 OR EXISTS (SELECT 1 FROM account_marks k WHERE k.account_id = a.id))
-    ON CONFLICT (account_id) DO UPDATE SET
-        equity = EXCLUDED.equity,
-        high_water_mark = greatest(m.high_water_mark, EXCLUDED.equity),
-        high_water_at = CASE WHEN EXCLUDED.equity > m.high_water_mark THEN p_at ELSE m.high_water_at END,
-        day = EXCLUDED.day,
-        -- A new day starts from the last value of the one before.
-        day_start_equity = CASE WHEN m.day = EXCLUDED.day THEN m.day_start_equity ELSE m.equity END,
-        marked_at = p_at
-     WHERE m.marked_at <= p_at;
-    IF FOUND THEN
+     WHERE a.venue = ANY(p_venues) AND e.equity > 0 AND NOT EXISTS (SELECT 1 FROM account_marks k WHERE k.account_id = a.id);
+    v_found := FOUND;
+    FOR v_account IN
+        SELECT m.account_id, account_equity(m.account_id, p_at) AS equity, mark_flows(m.account_id, p_at) AS flow
+          FROM account_marks m JOIN accounts a ON a.id = m.account_id AND a.venue = ANY(p_venues)
+         WHERE m.marked_at <= p_at ORDER BY m.account_id
+    LOOP
+        v_unit := CASE WHEN v_account.flow = 0 THEN 1
+                       WHEN v_account.equity - v_account.flow > 0 AND v_account.equity > 0
+                       THEN v_account.equity / (v_account.equity - v_account.flow) END;
+        UPDATE account_marks m SET
+            equity = v_account.equity,
+            high_water_mark = greatest(round(m.high_water_mark * v_unit, 10), v_account.equity),
+            high_water_at = CASE WHEN v_account.equity > round(m.high_water_mark * v_unit, 10) OR v_unit IS NULL THEN p_at
+                                 ELSE m.high_water_at END,
+            day = v_day,
+            -- A new day starts from the last value of the one before. Without a unit the account was or is empty: anew.
+            day_start_equity = coalesce(round(
+                CASE WHEN m.day = v_day THEN m.day_start_equity ELSE m.equity END * v_unit, 10), v_account.equity),
+            week_start_equity = coalesce(round(
+                CASE WHEN date_trunc('week', m.day) = date_trunc('week', v_day) THEN m.week_start_equity ELSE m.equity END
+                * v_unit, 10), v_account.equity),
+            marked_at = p_at
+         WHERE m.account_id = v_account.account_id AND m.marked_at <= p_at;
+        v_found := true;
+    END LOOP;
+    IF v_found THEN
         PERFORM track_drawdown((SELECT sum(equity) FROM account_marks), p_at);
     END IF;
 END $$;
