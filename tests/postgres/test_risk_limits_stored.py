@@ -193,3 +193,25 @@ async def test_the_week_starts_on_monday_with_the_last_value_before(database: Po
         await database.execute(mark, START + DAY * days)
         equities.append(await database.fetchval("SELECT week_start_equity FROM account_marks"))
     assert equities == [100_000, 100_000, 97_000, 97_000]
+
+
+async def test_a_change_seen_too_late_changes_nothing(database: PostgresManager) -> None:
+    await open_office(database)
+    change_limit = "SELECT change_limit('asset:BTC', 'max_leverage', 1, $1, NULL, 'because', 'ann', $2)"
+    assert await database.fetchval(change_limit, 0, START) == 1
+    assert await database.fetchval(change_limit, 0, START) is None
+    assert await database.fetchval("SELECT limits_version()") == 1
+
+
+async def test_holdings_are_valued_at_the_last_close_known_then_and_flows_once(database: PostgresManager) -> None:
+    office = await open_office(database)
+    await office.hold("BTC", "0.5")
+    await office.hold("XYZ", "3")
+    rows = await database.fetch("SELECT * FROM account_holdings($1, $2) ORDER BY asset", office.account_id, START)
+    assert [(row["asset"], row["instrument_id"], row["quantity"], row["value"]) for row in rows] == [
+        ("BTC", office.btc, Decimal("0.5"), Decimal(25_000)), ("USDT", None, 100_000, 100_000), ("XYZ", None, 3, None),
+    ]  # fmt: skip
+    before = await database.fetch("SELECT * FROM account_holdings($1, $2)", office.account_id, START - MINUTE)
+    assert {row["asset"]: row["value"] for row in before}["BTC"] is None
+    flows = [await database.fetchval("SELECT mark_flows($1, $2)", office.account_id, START) for _ in range(2)]
+    assert flows == [125_000, 0]
