@@ -86,7 +86,7 @@ def test_up_in_words_says_where_it_goes_on(mastertrade: CommandLine) -> None:
         first = running.line()
         ended = running.end(signal.SIGTERM)
     assert re.match(
-        r"20\d\d-\d\d-\d\d \d\d:\d\d:\d\d  signals \d+  orders \d+  fills \d+  equity [\d,.]+ USDT\n", first
+        r"20\d\d-\d\d-\d\d \d\d:\d\d:\d\d  signals \d+  orders \d+  fills \d+  equity ([\d,.]+|-) USDT\n", first
     )
     assert ended.code == 0
     assert re.fullmatch(r"stopped at 20\d\d-.* UTC; the same command goes on from there\n", ended.out)
