@@ -30,6 +30,7 @@ from mastertrade.postgres.apply import ApplyReport, apply_schema
 from mastertrade.postgres.embedded import embedded_server
 from mastertrade.postgres.lease import Lease, hold_lease
 from mastertrade.quant.costs import Costs
+from mastertrade.risk_manager.alert_door import AlertDoor
 from mastertrade.risk_manager.config import RiskSettings
 from mastertrade.risk_manager.limit_door import LimitDoor
 from mastertrade.risk_manager.measuring import PortfolioMeter
@@ -160,9 +161,14 @@ def risk_door(manager: PostgresManager, settings: PlatformSettings) -> RiskManag
     )
 
 
-def risk_meter(manager: PostgresManager) -> PortfolioMeter:
+def risk_meter(manager: PostgresManager, *, window_days: int) -> PortfolioMeter:
     """Measures what accounts hold; works with the database alone."""
-    return PortfolioMeter(database=manager, bars=DatabaseBars(manager))
+    return PortfolioMeter(database=manager, bars_of=DatabaseBars, window_days=window_days)
+
+
+def alert_door(manager: PostgresManager) -> AlertDoor:
+    """Where people look at alerts; works with the database alone."""
+    return AlertDoor(database=manager, clock=SystemClock())
 
 
 def limit_door(manager: PostgresManager, settings: PlatformSettings) -> LimitDoor:

@@ -24,7 +24,7 @@ DAYS = 150
 
 @pytest.fixture
 def meter(database: PostgresManager) -> PortfolioMeter:
-    return PortfolioMeter(database=database, bars=DatabaseBars(database))
+    return PortfolioMeter(database=database, bars_of=DatabaseBars, window_days=120)
 
 
 async def an_account(database: PostgresManager) -> None:
@@ -71,23 +71,23 @@ async def test_figures_are_kept_by_account_and_day_and_an_older_one_changes_noth
 ) -> None:
     await an_account(database)
     book = await meter.book("main")
-    found = await meter.measure(book, window_days=120, confidences=(0.95,))
-    assert found.days == 120
-    assert found.notes == ("no recent price: SCAM; counted as nothing",)
+    found = await meter.condition(book, confidences=(0.95,))
+    assert found.risk.days == 120
+    assert found.risk.notes == ("no recent price: SCAM; counted as nothing",)
     await meter.store(found)
     await meter.store(found)
     rows = await database.fetch("SELECT * FROM var_calculations ORDER BY method")
     assert {row["account_id"] for row in rows} == {book.account_id}
     assert {row["date"] for row in rows} == {NOW.date()}
     kept = {row["method"]: row["values"]["value_at_risk"] for row in rows}
-    assert kept["historical_0.95_1d"] == found.figures[0].value_at_risk
+    assert kept["historical_0.95_1d"] == found.risk.figures[0].value_at_risk
     assert {"student_t_0.95_1d", "monte_carlo_0.95_1d", "historical_0.95_5d"} <= set(kept)
 
     await database.execute("UPDATE risk_metrics SET timestamp = timestamp + interval '1 hour', metrics = '{}'")
     await meter.store(found)
     assert await database.fetchval("SELECT metrics FROM risk_metrics") == {}, "a newer one is there"
     [matrix] = await database.fetch("SELECT correlations FROM correlation_matrices")
-    assert matrix["correlations"] == found.correlation
+    assert matrix["correlations"] == found.risk.correlation
 
 
 async def test_crashes_are_taken_from_the_candles_of_then(database: PostgresManager, meter: PortfolioMeter) -> None:

@@ -361,7 +361,8 @@ async def test_nothing_of_a_judgement_stays_when_its_transaction_fails(database:
 
 async def test_the_risk_manager_listens_to_signals_and_keeps_its_book_apart(database: PostgresManager) -> None:
     office = await open_office(database)
-    judging, book = office.risk.subscriptions()
-    assert (judging.consumer, book.consumer) == ("risk_manager", "risk_manager.book")
+    judging, book, watch = office.risk.subscriptions()
+    names = [one.consumer for one in (judging, book, watch)]
+    assert names == ["risk_manager", "risk_manager.book", "risk_manager.watch"]
     assert judging.on_dead_letter is not None
     assert PRICE == 50_000.0

@@ -8,9 +8,11 @@ import typer
 
 from mastertrade.cli.application import Json, run, with_database
 from mastertrade.cli.output import Cell, bold, dim, emit_json, facts, say, show, table, warning
+from mastertrade.cli.risk_alerts import alerts
 from mastertrade.cli.risk_limits import limits
 from mastertrade.cli.wording import NOTHING, amount, count, moment, money, words
 from mastertrade.platform import risk_meter
+from mastertrade.risk_manager.condition import Condition
 from mastertrade.risk_manager.portfolio import Book, Figure, PortfolioRisk
 from mastertrade.risk_manager.stress import Stress, read_shocks, under_shocks
 
@@ -19,6 +21,7 @@ WINDOW_DAYS = 252
 
 risk = typer.Typer(help="What is at risk: holdings, losses that may come, crashes.", no_args_is_help=True)
 risk.add_typer(limits, name="limits")
+risk.add_typer(alerts, name="alerts")
 
 Account = Annotated[str, typer.Option(help="Its name or id; else the account that traded last.")]
 Days = Annotated[int, typer.Option(min=20, max=3650, help="Of daily returns to look back on.")]
@@ -57,12 +60,12 @@ def stress(
 
 async def _measured(account: str, days: int, confidences: tuple[float, ...], as_json: bool, printed: Any) -> None:
     async with with_database() as database:
-        meter = risk_meter(database)
+        meter = risk_meter(database, window_days=days)
         book = await meter.book(account or None)
-        found = await meter.measure(book, window_days=days, confidences=confidences)
+        found = await meter.condition(book, confidences=confidences)
         await meter.store(found)
     if as_json:
-        emit_json(asdict(found))
+        emit_json(_flat(found))
     else:
         printed(found)
 
@@ -70,7 +73,7 @@ async def _measured(account: str, days: int, confidences: tuple[float, ...], as_
 async def _stress(account: str, shocks: Sequence[str], as_json: bool) -> None:
     given = read_shocks(shocks)
     async with with_database() as database:
-        meter = risk_meter(database)
+        meter = risk_meter(database, window_days=WINDOW_DAYS)
         book = await meter.book(account or None)
         found = [under_shocks(book, given)] if given else await meter.stress(book)
     if as_json:
@@ -79,15 +82,26 @@ async def _stress(account: str, shocks: Sequence[str], as_json: bool) -> None:
         _print_stress(book, found)
 
 
-def _print_status(found: PortfolioRisk) -> None:
-    book = found.book
+def _flat(found: Condition) -> dict[str, Any]:
+    """The portfolio's own figures and what the condition adds, side by side."""
+    plain: dict[str, Any] = asdict(found)
+    risk: dict[str, Any] = plain.pop("risk")
+    return risk | plain
+
+
+def _print_status(condition: Condition) -> None:
+    found, book = condition.risk, condition.book
     show(facts([
         *_head(book),
+        ("risk", f"{bold(condition.level)}, score {condition.score:.0f} of 100"),
         ("exposure", f"{money(found.exposure)} {book.quote}, leverage {_number(found.leverage)}"),
         ("acts like", NOTHING if found.adjusted_exposure is None else
          f"{money(found.adjusted_exposure)} {book.quote} in one market, by the correlations below"),
         ("concentration", f"{found.concentration:.3f}  (1 is a single holding)"),
-        ("drawdown", f"{found.drawdown_percent:.2f} % below {money(book.high_water_mark)}"),
+        ("moves together", f"{condition.correlation:.0f} of 100"),
+        ("may lose in a day", _loss_in_a_day(condition)),
+        ("liquidity", f"{condition.liquidity:.1f} of 10, {condition.illiquid_percent:.0f} % of it in thin markets"),
+        ("drawdown", _drawdown(condition)),
     ]), "")  # fmt: skip
     _print_holdings(found)
     if len(found.correlation) > 1:
@@ -95,7 +109,22 @@ def _print_status(found: PortfolioRisk) -> None:
     _print_notes(found)
 
 
-def _print_losses(found: PortfolioRisk) -> None:
+def _loss_in_a_day(condition: Condition) -> str:
+    loss, book = condition.loss, condition.book
+    words = f"{money(loss.one_day)} {book.quote}, {loss.percent(float(book.equity)):.2f} % of equity, at 95 %"
+    return words + ("; markets too young to measure count as wild" if loss.is_assumed else "")
+
+
+def _drawdown(condition: Condition) -> str:
+    book, now = condition.book, condition.risk.drawdown_percent
+    deepest = max(float(book.max_drawdown) * 100, now)
+    words = f"{now:.2f} % below {money(book.high_water_mark)}"
+    under = f", {count(book.drawdown_days)} days under it" if book.drawdown_days else ""
+    return f"{words}{under}; the deepest was {deepest:.2f} %"
+
+
+def _print_losses(condition: Condition) -> None:
+    found = condition.risk
     show(facts([*_head(found.book), ("looked at", f"{count(found.days)} days of {count(found.window_days)}")]), "")
     if found.figures:
         headers = ("method", "confidence", "days ahead", "value at risk", "% of equity", "mean loss beyond", "note")

@@ -8,7 +8,7 @@ from uuid import UUID
 from mastertrade.domain.arbitrage import Opportunity
 from mastertrade.domain.market import Candle
 from mastertrade.domain.orders import ApprovedOrder, OrderStatus, Side
-from mastertrade.domain.risk import Disposition, TradingMode
+from mastertrade.domain.risk import Disposition, RiskLevel, TradingMode
 from mastertrade.domain.strategy import Signal
 
 
@@ -131,6 +131,25 @@ class TradingStateChanged(Event):
         return f"trading_state:{self.scope}"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RiskAlertChanged(Event):
+    """``change`` is raised, escalated or resolved; an alert that stands as it was is no news."""
+
+    alert_id: str
+    account_id: UUID
+    alert_type: str
+    severity: RiskLevel
+    change: str
+    symbol: str | None
+    message: str
+    current_value: float
+    threshold_value: float
+
+    @property
+    def key(self) -> str:
+        return f"alerts:{self.account_id}"
+
+
 EVENT_TYPES: dict[str, type[Event]] = {
     kind.__name__: kind
     for kind in (
@@ -142,6 +161,7 @@ EVENT_TYPES: dict[str, type[Event]] = {
         OrderFilled,
         OpportunityFound,
         TradingStateChanged,
+        RiskAlertChanged,
     )
 }
 """Every event by the name it travels under; a new event is added here."""

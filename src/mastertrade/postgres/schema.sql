@@ -23,6 +23,7 @@ SET LOCAL client_min_messages = warning;
 \ir schema/backtests.sql
 \ir schema/risk.sql
 \ir schema/risk_limits.sql
+\ir schema/risk_alerts.sql
 \ir schema/orders.sql
 \ir schema/arbitrage.sql
 \ir schema/paper_venue.sql

@@ -120,6 +120,14 @@ class RiskSettings(Settings):
     )
     defi_max_position_percent: Decimal = Field(Decimal(3), gt=0, le=100, validation_alias="DEFI_MAX_POSITION_PERCENT")
     """The largest share of equity in one asset of the class; the tighter of it and the one above counts."""
+    portfolio_check_interval_s: int = Field(300, ge=60, le=86_400, validation_alias="PORTFOLIO_CHECK_INTERVAL")
+    """How often accounts are looked at, in seconds of the market's time."""
+    high_volatility_threshold: Decimal = Field(
+        Decimal("0.05"), gt=0, le=1, validation_alias="HIGH_VOLATILITY_THRESHOLD"
+    )
+    """A day's volatility below this is no spike, whatever it was before; a fraction."""
+    volatility_lookback_days: int = Field(20, ge=5, le=365, validation_alias="VOLATILITY_LOOKBACK_DAYS")
+    """What is usual for a market, in days."""
     var_lookback_days: int = Field(252, ge=20, le=3650, validation_alias="VAR_LOOKBACK_DAYS")
     """Daily returns that volatilities and correlations are measured over."""
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from mastertrade.domain.market import legacy_symbol
 from mastertrade.domain.risk import RiskLevel
+from mastertrade.risk_manager.breaches import ALERT_PREFIXES
 from mastertrade.risk_manager.legacy import (
     amount,
     known_member,
@@ -37,17 +38,6 @@ from mastertrade.shared.serialization import (
     row_to_dict,
     to_serializable,
 )
-
-ALERT_PREFIXES = {
-    AlertType.EXPOSURE_LIMIT: "exposure",
-    AlertType.CORRELATION_BREACH: "correlation",
-    AlertType.VAR_EXCEEDED: "var",
-    AlertType.DRAWDOWN_WARNING: "drawdown",
-    AlertType.CONCENTRATION_RISK: "concentration",
-    AlertType.LIQUIDITY_RISK: "liquidity",
-    AlertType.VOLATILITY_SPIKE: "volatility",
-}
-
 
 # --- stop-losses ---
 

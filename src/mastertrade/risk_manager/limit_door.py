@@ -94,7 +94,7 @@ class LimitDoor:
         if value is not None:
             kind.check(value)
         for _ in range(ATTEMPTS):
-            version = await QUERIES.fetchval(self._manager, "limits_version")
+            version = await self._database.limits_version(self._manager)
             before = {(one.scope, one.name): one.value for one in await self.own()}.get((stored, kind.name))
             if value is None and before is None:
                 raise NotFound(f"{stored} has no limit {kind.name} of its own; nothing was changed")
@@ -136,5 +136,5 @@ class LimitDoor:
             raise NeedsConfirmation(f"changing {what} allows more risk; confirm it with --confirm")
 
     async def _effective(self, scopes: tuple[str, ...]) -> Effective:
-        version = await QUERIES.fetchval(self._manager, "limits_version")
+        version = await self._database.limits_version(self._manager)
         return effective(self._defaults, await self.own(), scopes, class_defaults=self._class_defaults, version=version)

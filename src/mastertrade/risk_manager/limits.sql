@@ -1,7 +1,3 @@
--- name: limits_version
--- Why: a change is made only where nobody changed anything since it was looked at.
-SELECT limits_version();
-
 -- name: change_limit
 -- Why: limit, version and both audit rows are one call, fenced against judgements under way.
 SELECT change_limit(:scope, :name, :value, :seen, :before, :reason, :actor, :at);

@@ -1,6 +1,6 @@
 """Portfolio risk out of the database: the book at its last mark, daily returns as known then, figures stored by day."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import timedelta
 from decimal import Decimal
@@ -9,8 +9,10 @@ from typing import Any, Final
 
 import numpy as np
 
-from mastertrade.quant.bars import BarSource
-from mastertrade.risk_manager.portfolio import Book, Daily, Figure, Holding, PortfolioRisk, daily_returns, measure
+from mastertrade.quant.risk.tails import TailMethod
+from mastertrade.risk_manager.condition import Condition, condition_of, priced_holdings
+from mastertrade.risk_manager.market_risk import BarsOf, MarketRisk
+from mastertrade.risk_manager.portfolio import EVERY_METHOD, Book, Holding, measure
 from mastertrade.risk_manager.stress import CRASHES, Crash, Stress, under_moves
 from mastertrade.shared.errors import NotFound
 from mastertrade.shared.postgres_manager import Database
@@ -22,11 +24,16 @@ DAY_S: Final = 86_400
 
 
 class PortfolioMeter:
-    """``bars`` gives what was known at the book's moment: a replayed account is measured as it would have been."""
+    """Only what was known at the midnight before the book's moment counts: a replayed account is measured as it would
+    have been, and all day alike. ``markets`` are those of an owner who keeps a day's numbers."""
 
-    def __init__(self, *, database: Database, bars: BarSource) -> None:
+    def __init__(
+        self, *, database: Database, bars_of: BarsOf, window_days: int, markets: MarketRisk | None = None
+    ) -> None:
         self._db = database
-        self._bars = bars
+        self._bars = bars_of(database)
+        self._window_days = window_days
+        self._markets = markets or MarketRisk(bars_of=bars_of, window_days=window_days)
 
     async def book(self, account: str | None = None) -> Book:
         """Of the account of this name or id, else of the one marked last. NotFound names the accounts there are."""
@@ -49,41 +56,48 @@ class PortfolioMeter:
             equity=row["equity"],
             cash=cash,
             high_water_mark=row["high_water_mark"],
+            high_water_at=row["high_water_at"],
+            max_drawdown=row["max_drawdown"],
             holdings=tuple(Holding(**dict(one)) for one in rows if one["asset"] != row["quote_asset"]),
         )
 
-    async def measure(self, book: Book, *, window_days: int, confidences: tuple[float, ...]) -> PortfolioRisk:
+    async def condition(
+        self, book: Book, *, confidences: tuple[float, ...], methods: Sequence[TailMethod] = EVERY_METHOD
+    ) -> Condition:
+        """``methods`` beside the historical one, which is always there."""
+        priced = priced_holdings(book)
+        markets = [
+            None if one.instrument_id is None else await self._markets.market(self._db, one.instrument_id, book.as_of)
+            for one in priced
+        ]
         daily = {
-            one.instrument_id: await self._daily(one.instrument_id, book, window_days)
-            for one in book.holdings
-            if one.instrument_id is not None and one.value
+            one.instrument_id: market.daily
+            for one, market in zip(priced, markets, strict=True)
+            if one.instrument_id is not None and market is not None
         }
-        return measure(book, daily, window_days=window_days, confidences=confidences)
+        risk = measure(book, daily, window_days=self._window_days, confidences=confidences, methods=methods)
+        together = await self._markets.together(self._db, [one.instrument_id for one in priced], book.as_of)
+        return condition_of(risk, markets=markets, together=together, confidence=confidences[0])
 
     async def stress(self, book: Book) -> list[Stress]:
         """The crashes of ``stress`` over what is held; those nothing is stored of have no loss."""
         return [under_moves(book, crash.name, crash.what, await self._moves(book, crash)) for crash in CRASHES]
 
-    async def store(self, risk: PortfolioRisk) -> None:
+    async def store(self, found: Condition) -> None:
         """The day's last measurement wins; an older one than the stored changes nothing."""
         figures: dict[str, dict[str, Any]] = {}
-        for figure in risk.figures:
+        for figure in found.risk.figures:
             name = f"{figure.method}_{figure.confidence:g}_{figure.horizon_days}d"
             figures.setdefault(name, _plain(asdict(figure)))
         await QUERIES.execute(
             self._db,
             "store_risk",
-            account_id=risk.book.account_id,
-            as_of=risk.book.as_of,
-            metrics=metrics_of(risk),
-            correlations=risk.correlation,
+            account_id=found.book.account_id,
+            as_of=found.book.as_of,
+            metrics=metrics_of(found),
+            correlations=found.risk.correlation,
             figures=[{"method": name, "values": values} for name, values in figures.items()],
         )
-
-    async def _daily(self, instrument_id: int, book: Book, window_days: int) -> Daily:
-        start = book.as_of - DAY * (window_days + 1)
-        bars = await self._bars.read(instrument_id, DAY_S, start, book.as_of, as_of=book.as_of)
-        return daily_returns(bars.time, bars.close)
 
     async def _moves(self, book: Book, crash: Crash) -> dict[str, float]:
         moves = {}
@@ -97,36 +111,39 @@ class PortfolioMeter:
         return moves
 
 
-def metrics_of(risk: PortfolioRisk) -> dict[str, Any]:
+def metrics_of(found: Condition) -> dict[str, Any]:
     """The figures under the names of the older system, money in the quote asset and percentages in percent."""
+    risk, book = found.risk, found.book
     shares = [abs(part.share_percent) for part in risk.parts]
-    return _plain(
-        {
-            "account": risk.book.account,
-            "total_portfolio_value": float(risk.book.equity),
-            "cash_balance": float(risk.book.cash),
-            "total_exposure": risk.exposure,
-            "leverage_ratio": risk.leverage,
-            "var_1d": _first(risk.figures, 1, "value_at_risk"),
-            "var_5d": _first(risk.figures, 5, "value_at_risk"),
-            "expected_shortfall": _first(risk.figures, 1, "expected_shortfall"),
-            "current_drawdown": risk.drawdown_percent,
-            "concentration_hhi": risk.concentration,
-            "largest_position_percent": max(shares, default=0.0),
-            "positions_over_5pct": sum(share > 5 for share in shares),
-            "positions_over_10pct": sum(share > 10 for share in shares),
-            "diversification_ratio": risk.diversification,
-            "adjusted_exposure": risk.adjusted_exposure,
-            "window_days": risk.window_days,
-            "days": risk.days,
-            "notes": list(risk.notes),
-        }
-    )
-
-
-def _first(figures: tuple[Figure, ...], horizon: int, name: str) -> float | None:
-    """Of the historical figures, the first confidence."""
-    return next((getattr(one, name) for one in figures if one.horizon_days == horizon), None)
+    return {
+        "account": book.account,
+        "total_portfolio_value": float(book.equity),
+        "cash_balance": float(book.cash),
+        "total_exposure": risk.exposure,
+        "leverage_ratio": risk.leverage,
+        "var_1d": found.loss.one_day,
+        "var_5d": found.loss.five_days,
+        "expected_shortfall": found.loss.shortfall,
+        "var_is_assumed": found.loss.is_assumed,
+        "current_drawdown": risk.drawdown_percent,
+        "max_drawdown": max(float(book.max_drawdown * 100), risk.drawdown_percent),
+        "drawdown_days": book.drawdown_days,
+        "concentration_hhi": risk.concentration,
+        "correlation_risk": found.correlation,
+        "sector_concentration": dict(found.classes),
+        "largest_position_percent": max(shares, default=0.0),
+        "positions_over_5pct": sum(share > 5 for share in shares),
+        "positions_over_10pct": sum(share > 10 for share in shares),
+        "avg_liquidity_score": found.liquidity,
+        "illiquid_positions_percent": found.illiquid_percent,
+        "diversification_ratio": risk.diversification,
+        "adjusted_exposure": risk.adjusted_exposure,
+        "risk_score": found.score,
+        "risk_level": found.level.value,
+        "window_days": risk.window_days,
+        "days": risk.days,
+        "notes": list(risk.notes),
+    }
 
 
 def _plain(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -21,6 +21,7 @@ LOSSES_DAYS = 60
 """From here on the historical losses are taken as they were; with fewer days a normal distribution speaks for them."""
 DEGREES_OF_FREEDOM = 5.0
 PATHS = 20_000
+EVERY_METHOD = tuple(TailMethod)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +47,15 @@ class Book:
     equity: Decimal
     cash: Decimal
     high_water_mark: Decimal
+    high_water_at: datetime
+    max_drawdown: Decimal
+    """The deepest ever, as a fraction of the high-water mark of then."""
     holdings: tuple[Holding, ...]
+
+    @property
+    def drawdown_days(self) -> int:
+        """Whole days since the high-water mark; 0 at it."""
+        return (self.as_of - self.high_water_at).days if self.equity < self.high_water_mark else 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,10 +120,11 @@ def measure(
     window_days: int,
     confidences: Sequence[float] = (0.95, 0.99),
     horizons: Sequence[int] = (1, 5),
+    methods: Sequence[TailMethod] = EVERY_METHOD,
     seed: int = 0,
 ) -> PortfolioRisk:
-    """Losses over the horizons: the historical ones drawn day by day, the others for one day and by the root of time
-    where that holds. An empty account has figures of 0."""
+    """Losses over the horizons: the historical ones drawn day by day, those of the other ``methods`` for one day. An
+    empty account has figures of 0."""
     priced = [one for one in book.holdings if one.value is not None and one.value != 0]
     measured = [one for one in priced if one.instrument_id is not None and _is_long(daily.get(one.instrument_id))]
     values = np.array([float(one.value or 0) for one in measured])
@@ -134,7 +144,7 @@ def measure(
         diversification=portfolio.diversification_ratio(values, shrunk.covariance) if shrunk else None,
         adjusted_exposure=joint.adjusted_exposure(values, shrunk.correlation) if shrunk else None,
         shrinkage=shrunk.intensity if shrunk else None,
-        figures=tuple(_figures(values, returns, shrunk, equity, exposure, confidences, horizons, seed)),
+        figures=tuple(_figures(values, returns, shrunk, equity, exposure, confidences, horizons, methods, seed)),
         parts=tuple(_parts(priced, measured, values, shrunk, equity, confidences[0])),
         correlation=_pairs(measured, shrunk),
         notes=tuple(_notes(book, priced, measured, len(returns))),
@@ -169,6 +179,7 @@ def _figures(
     exposure: float,
     confidences: Sequence[float],
     horizons: Sequence[int],
+    methods: Sequence[TailMethod],
     seed: int,
 ) -> list[Figure]:
     if exposure == 0.0:
@@ -188,8 +199,10 @@ def _figures(
         found += [
             _figure(tail_of(method, ours, confidence), 1, gross, equity)
             for method in METHODS
-            if method is not TailMethod.HISTORICAL
+            if method is not TailMethod.HISTORICAL and method in methods
         ]
+        if TailMethod.MONTE_CARLO not in methods:
+            continue
         simulated = portfolio.monte_carlo(
             values, shrunk.covariance, confidence, mean=returns.mean(axis=0), dof=DEGREES_OF_FREEDOM, seed=seed
         )

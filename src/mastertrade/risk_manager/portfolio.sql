@@ -1,6 +1,7 @@
 -- name: book_account
 -- Why: the account somebody names, else the one that was marked last; its market's time is that of its last mark.
-SELECT a.id, a.name, a.venue, a.quote_asset, m.marked_at, m.equity, m.high_water_mark
+SELECT a.id, a.name, a.venue, a.quote_asset, m.marked_at, m.equity, m.high_water_mark, m.high_water_at,
+       m.max_drawdown::numeric AS max_drawdown
   FROM accounts a JOIN account_marks m ON m.account_id = a.id
  WHERE :account::text IS NULL OR :account IN (a.name, a.id::text)
  ORDER BY m.marked_at DESC, a.created_at DESC LIMIT 1;

@@ -59,6 +59,10 @@ class RiskPostgresDatabase(BookRows):
             raise NotFound(f"signal {signal.id} names an account, strategy or instrument that does not exist")
         return row
 
+    async def limits_version(self, db: Database) -> int:
+        version: int = await QUERIES.fetchval(db, "limits_version")
+        return version
+
     async def limits(self, db: Database) -> list[ScopedLimit]:
         """Those that scopes have of their own now."""
         return [ScopedLimit(**dict(row)) for row in await QUERIES.fetch(db, "limit_rows")]

@@ -53,6 +53,10 @@ SELECT i.*, a.venue AS account_venue, a.quote_asset,
          FROM account_marks k JOIN accounts o ON o.id = k.account_id AND o.environment = a.environment) v
  WHERE a.id = :account_id;
 
+-- name: limits_version
+-- Why: a change is made only where nobody changed anything since it was looked at.
+SELECT limits_version();
+
 -- name: limit_rows
 -- Why: the limits scopes have of their own; read again only when their version has changed.
 SELECT scope, name, value::numeric AS value, version, reason, actor, changed_at FROM current_risk_limits LIMIT 100000;

@@ -23,6 +23,7 @@ from mastertrade.risk_manager.judge import Judgement, SizedOrder, judge
 from mastertrade.risk_manager.limits import Limits
 from mastertrade.risk_manager.market_risk import BarsOf, MarketRisk
 from mastertrade.risk_manager.postgres_database import ALREADY_JUDGED, COMMITTED, UNKNOWN_SIGNAL, RiskPostgresDatabase
+from mastertrade.risk_manager.watch import RiskWatch
 from mastertrade.shared.clock import Clock
 from mastertrade.shared.errors import DatabaseBusy, NotFound, UsageError
 from mastertrade.shared.postgres_manager import PostgresManager, Transaction
@@ -55,11 +56,9 @@ class RiskManager(Service):
         self, *, settings: RiskSettings, clock: Clock, bus: Bus, manager: PostgresManager, bars_of: BarsOf
     ) -> None:
         super().__init__(clock=clock)
-        self._gatherer = Gatherer(
-            defaults=settings.limits(),
-            class_defaults=settings.class_limits(),
-            markets=MarketRisk(bars_of=bars_of, window_days=settings.var_lookback_days),
-        )
+        markets = MarketRisk(bars_of=bars_of, window_days=settings.var_lookback_days)
+        self._gatherer = Gatherer(defaults=settings.limits(), class_defaults=settings.class_limits(), markets=markets)
+        self._watch = RiskWatch(settings=settings, bus=bus, bars_of=bars_of, markets=markets, gatherer=self._gatherer)
         self._bus = bus
         self._manager = manager
         self._database = RiskPostgresDatabase()
@@ -75,6 +74,11 @@ class RiskManager(Service):
                 consumer=f"{self.name}.book",
                 handlers={CandlesClosed: self.on_candles_closed, OrderFilled: self.on_order_filled},
                 durable=False,  # every effect is a row, made again from the same events should a crash undo it
+            ),
+            Subscription(
+                consumer=f"{self.name}.watch",
+                handlers={CandlesClosed: self.on_candles_to_watch},
+                durable=False,
             ),
         ]
 
@@ -154,6 +158,14 @@ class RiskManager(Service):
     async def on_candles_closed(self, event: CandlesClosed, tx: Transaction) -> None:
         closed_at = event.open_time + timedelta(seconds=event.interval_s)
         await self._database.mark_book(tx, event.venues, at=closed_at)
+
+    async def on_candles_to_watch(self, event: CandlesClosed, tx: Transaction) -> None:
+        """Marks the book itself, which changes nothing where that is done already: a figure that cannot be measured
+        holds up no mark."""
+        closed_at = event.open_time + timedelta(seconds=event.interval_s)
+        if self._watch.is_due(closed_at):
+            await self._database.mark_book(tx, event.venues, at=closed_at)
+            await self._watch.look(tx, event.venues, at=closed_at)
 
     async def on_order_filled(self, event: OrderFilled, tx: Transaction) -> None:
         if event.strategy_id is not None:

@@ -504,6 +504,8 @@ CREATE TABLE IF NOT EXISTS account_marks (
     marked_at          timestamptz NOT NULL,
     CONSTRAINT account_marks_high_water_is_highest CHECK (high_water_mark >= equity)
 ) WITH (fillfactor = 50);
+ALTER TABLE account_marks ADD COLUMN IF NOT EXISTS max_drawdown finite NOT NULL DEFAULT 0;
+COMMENT ON COLUMN account_marks.max_drawdown IS 'the deepest ever, as a fraction of the high-water mark of then';
 COMMENT ON TABLE account_marks IS 'risk_manager: equity of each account at the last closed candles, its highest ever, and that at the start of the UTC day and week';
 
 -- What an account holds, reserved amounts included, in its quote asset at the last closes known at p_at. The value is NULL
@@ -581,6 +583,7 @@ DECLARE
     v_unit numeric;
     v_found boolean;
 BEGIN
+    PERFORM pg_advisory_xact_lock(hashtextextended('mark_book', 0));  -- who comes second finds it done
     UPDATE risk_positions p
        SET current_price = l.price, position_value_usd = round(p.quantity * l.price, 18), updated_at = p_at,
            unrealized_pnl = round((l.price - p.entry_price) * p.quantity, 18) * CASE p.side WHEN 'long' THEN 1 ELSE -1 END
@@ -609,6 +612,7 @@ BEGIN
         UPDATE account_marks m SET
             equity = v_account.equity,
             high_water_mark = greatest(round(m.high_water_mark * v_unit, 10), v_account.equity),
+            max_drawdown = greatest(m.max_drawdown, 1 - v_account.equity / nullif(round(m.high_water_mark * v_unit, 10), 0)),
             high_water_at = CASE WHEN v_account.equity > round(m.high_water_mark * v_unit, 10) OR v_unit IS NULL THEN p_at
                                  ELSE m.high_water_at END,
             day = v_day,
