@@ -1,7 +1,9 @@
 """Portfolio risk out of the database: what is held, what was known, and what is kept."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from uuid import UUID
 
 import numpy as np
 import pytest
@@ -114,3 +116,52 @@ async def test_an_account_nobody_knows_is_an_error_that_names_those_there_are(
         NotFound, match=r"account 'mian' is unknown or never marked; there are: (main|idle), (main|idle)"
     ):
         await meter.book("mian")
+
+
+async def test_forecasts_are_tested_on_the_past_of_what_is_held_and_kept_by_day(
+    database: PostgresManager, meter: PortfolioMeter
+) -> None:
+    await an_account(database)
+    book = await meter.book()
+    found = await meter.backtest(book, confidences=(0.95,))
+    assert {one.days for one in found} == {DAYS - 1 - 60}
+    assert {one.method for one in found} == {
+        "historical", "weighted_historical", "filtered_historical", "normal", "student_t", "cornish_fisher"
+    }  # fmt: skip
+    await meter.store_backtest(book, found)
+    await meter.store_backtest(book, found)
+    rows = await database.fetch("SELECT * FROM var_backtests ORDER BY method")
+    assert len(rows) == 6
+    assert {(row["account_id"], row["date"]) for row in rows} == {(book.account_id, NOW.date())}
+    kept = {row["method"]: (row["days"], row["hits"], row["light"]) for row in rows}
+    assert kept == {one.method: (one.days, one.hits, one.light.value) for one in found}
+
+
+async def test_kept_forecasts_are_held_against_what_came_without_what_was_paid_in(
+    database: PostgresManager, meter: PortfolioMeter
+) -> None:
+    await an_account(database)
+    book = await meter.book()
+    value, last = 10_000.0, NOW - DAY * 2
+    for back in range(30, -1, -1):
+        at = last - DAY * back
+        await database.execute(
+            "INSERT INTO risk_metrics (account_id, date, timestamp, metrics) VALUES ($1, $2, $3, $4)",
+            book.account_id, at.date(), at, {"var_1d": value * 0.02, "total_portfolio_value": value},
+        )  # fmt: skip
+        value *= 0.9 if back in (5, 9) else 1.001
+    await withdraw(database, book.account_id, at=last - DAY * 20 + DAY / 2, value=Decimal(-5_000))
+    for row in await database.fetch("SELECT date, metrics FROM risk_metrics WHERE date > $1", (last - DAY * 20).date()):
+        metrics = row["metrics"] | {"total_portfolio_value": row["metrics"]["total_portfolio_value"] - 5_000}
+        await database.execute("UPDATE risk_metrics SET metrics = $2 WHERE date = $1", row["date"], metrics)
+    [kept] = await meter.backtest(replace(book, holdings=()), confidences=(0.95,))
+    assert (kept.method, kept.days, kept.hits) == ("kept", 30, 2), "a withdrawal of half is no loss"
+
+
+async def withdraw(database: PostgresManager, account_id: UUID, *, at: datetime, value: Decimal) -> None:
+    entry = await database.fetchval("SELECT deposit($1, 'USDT', 1, $2, $3)", account_id, f"test {at}", at)
+    await database.execute(
+        "INSERT INTO account_flows (entry_id, account_id, value, marked_at) VALUES ($1, $2, $3, $4)"
+        " ON CONFLICT (entry_id) DO UPDATE SET value = EXCLUDED.value, marked_at = EXCLUDED.marked_at",
+        entry, account_id, value, at,
+    )  # fmt: skip

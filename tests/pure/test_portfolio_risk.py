@@ -341,5 +341,16 @@ def test_forecasts_without_hits_or_days_have_defined_answers() -> None:
 
 
 def test_the_traffic_light_changes_at_five_and_at_ten() -> None:
-    lights = [str(forecasts.traffic_light(hits)) for hits in (0, 4, 5, 9, 10, 250)]
+    lights = [str(forecasts.traffic_light(hits, 250, 0.01)) for hits in (0, 4, 5, 9, 10, 250)]
     assert lights == ["green", "green", "yellow", "yellow", "red", "red"]
+    with pytest.raises(ValueError, match="7 hits of 5"):
+        forecasts.traffic_light(7, 5, 0.01)
+
+
+@given(count=st.integers(1, 500), rate=st.floats(0.001, 0.3), share=st.floats(0, 1))
+def test_the_traffic_light_follows_the_binomial_distribution(count: int, rate: float, share: float) -> None:
+    hits = round(count * share)
+    chance = stats.binom.cdf(hits, count, rate)
+    light = forecasts.traffic_light(hits, count, rate)
+    if min(abs(chance - 0.95), abs(chance - 0.9999)) > 1e-9:
+        assert light == ("green" if chance < 0.95 else "yellow" if chance < 0.9999 else "red")

@@ -7,14 +7,16 @@ from typing import Annotated, Any
 import typer
 
 from mastertrade.cli.application import Json, run, with_database
-from mastertrade.cli.output import Cell, bold, dim, emit_json, facts, say, show, table, warning
+from mastertrade.cli.output import Cell, bad, bold, dim, emit_json, facts, good, say, show, table, warning
 from mastertrade.cli.risk_alerts import alerts
 from mastertrade.cli.risk_limits import limits
 from mastertrade.cli.wording import NOTHING, amount, count, moment, money, words
 from mastertrade.platform import risk_meter
+from mastertrade.quant.risk.forecasts import Light
 from mastertrade.risk_manager.condition import Condition
-from mastertrade.risk_manager.portfolio import Book, Figure, PortfolioRisk
+from mastertrade.risk_manager.portfolio import LOSSES_DAYS, Book, Figure, PortfolioRisk
 from mastertrade.risk_manager.stress import Stress, read_shocks, under_shocks
+from mastertrade.risk_manager.var_backtest import FEWEST_TESTED, VarBacktest
 
 WINDOW_DAYS = 252
 """Of daily returns, as the older system looked back."""
@@ -40,9 +42,13 @@ def value_at_risk(
     confidence: Annotated[
         list[float] | None, typer.Option(min=0.5, max=0.9999, help="May be repeated; else 0.95 and 0.99.")
     ] = None,
+    backtest: Annotated[bool, typer.Option("--backtest", help="Show instead how right the methods were.")] = False,
     as_json: Json = False,
 ) -> None:
     """Show the losses that may come, by seven methods, and what each holding adds. Kept by day."""
+    if backtest:
+        run(_backtested(account, days, tuple(confidence or (0.95, 0.99)), as_json), as_json=as_json)
+        return
     run(_measured(account, days, tuple(confidence or (0.95, 0.99)), as_json, _print_losses), as_json=as_json)
 
 
@@ -68,6 +74,35 @@ async def _measured(account: str, days: int, confidences: tuple[float, ...], as_
         emit_json(_flat(found))
     else:
         printed(found)
+
+
+async def _backtested(account: str, days: int, confidences: tuple[float, ...], as_json: bool) -> None:
+    async with with_database() as database:
+        meter = risk_meter(database, window_days=days)
+        book = await meter.book(account or None)
+        found = await meter.backtest(book, confidences=confidences)
+        await meter.store_backtest(book, found)
+    if as_json:
+        plain = [{**asdict(one), "words": one.words} for one in found]
+        emit_json({"account": book.account, "as_of": book.as_of, "backtests": plain})
+        return
+    show(facts(_head(book)), "")
+    if not found:
+        say(dim(f"too little history: {FEWEST_TESTED} days to test are needed after the first {LOSSES_DAYS}"))
+        return
+    headers = (
+        "method",
+        "confidence",
+        "days",
+        "beyond it",
+        "expected",
+        "worst",
+        "coverage p",
+        "clusters p",
+        "light",
+        "result",
+    )
+    show(table(headers, [_tested(one) for one in found], right=headers[1:8]))
 
 
 async def _stress(account: str, shocks: Sequence[str], as_json: bool) -> None:
@@ -194,6 +229,22 @@ def _loss(one: Figure) -> tuple[Cell, ...]:
         NOTHING if one.percent is None else f"{one.percent:.2f}",
         NOTHING if one.expected_shortfall is None else money(one.expected_shortfall),
         dim("; ".join(part for part in (one.note, error) if part)),
+    )
+
+
+def _tested(one: VarBacktest) -> tuple[Cell, ...]:
+    paint = {Light.GREEN: good, Light.YELLOW: warning, Light.RED: bad}[one.light]
+    return (
+        words(one.method),
+        f"{one.confidence:.2%}".replace(".00%", "%"),
+        count(one.days),
+        count(one.hits),
+        f"{one.expected:.1f}",
+        f"{one.worst:.2f} %" if one.hits else NOTHING,
+        f"{one.coverage_p:.3f}",
+        NOTHING if one.independence_p is None else f"{one.independence_p:.3f}",
+        paint(one.light),
+        one.words,
     )
 
 

@@ -12,8 +12,16 @@ import numpy as np
 from mastertrade.quant.risk.tails import TailMethod
 from mastertrade.risk_manager.condition import Condition, condition_of, priced_holdings
 from mastertrade.risk_manager.market_risk import BarsOf, MarketRisk
-from mastertrade.risk_manager.portfolio import EVERY_METHOD, Book, Holding, measure
+from mastertrade.risk_manager.portfolio import EVERY_METHOD, Book, Holding, daily_returns, measure, together
 from mastertrade.risk_manager.stress import CRASHES, Crash, Stress, under_moves
+from mastertrade.risk_manager.var_backtest import (
+    FEWEST_TESTED,
+    KEPT,
+    TESTED_DAYS,
+    VarBacktest,
+    backtest_holdings,
+    evaluate,
+)
 from mastertrade.shared.errors import NotFound
 from mastertrade.shared.postgres_manager import Database
 from mastertrade.shared.queries import load_queries
@@ -78,6 +86,49 @@ class PortfolioMeter:
         risk = measure(book, daily, window_days=self._window_days, confidences=confidences, methods=methods)
         together = await self._markets.together(self._db, [one.instrument_id for one in priced], book.as_of)
         return condition_of(risk, markets=markets, together=together, confidence=confidences[0])
+
+    async def backtest(self, book: Book, *, confidences: tuple[float, ...]) -> list[VarBacktest]:
+        """Of today's holdings over the last 250 days, and of the forecasts that were kept, where there are 20 days."""
+        measured = [one for one in priced_holdings(book) if one.instrument_id is not None]
+        start = book.as_of - DAY * (self._window_days + TESTED_DAYS + 1)
+        series = []
+        for one in measured:
+            assert one.instrument_id is not None, "chosen above"
+            bars = await self._bars.read(one.instrument_id, DAY_S, start, book.as_of, as_of=book.as_of)
+            series.append(daily_returns(bars.time, bars.close))
+        values = np.array([float(one.value or 0) for one in measured])
+        gross = float(np.sum(np.abs(values)))
+        ours = together(series) @ values / gross if gross else np.zeros(0)
+        found = backtest_holdings(ours, window=self._window_days, confidences=confidences)
+        return [*found, *await self._kept_forecasts(book, confidences[0])]
+
+    async def _kept_forecasts(self, book: Book, confidence: float) -> list[VarBacktest]:
+        """Each day's last forecast against what the account did until the next day's last look, deposits apart."""
+        rows = await QUERIES.fetch(
+            self._db, "kept_forecasts", account_id=book.account_id, as_of=book.as_of, days=TESTED_DAYS
+        )
+        if len(rows) < FEWEST_TESTED:
+            return []
+        return [evaluate(KEPT, confidence, *(np.array([row[name] for row in rows]) for name in ("loss", "forecast")))]
+
+    async def store_backtest(self, book: Book, found: Sequence[VarBacktest]) -> None:
+        await QUERIES.execute(
+            self._db,
+            "store_var_backtest",
+            account_id=book.account_id,
+            as_of=book.as_of,
+            found=[
+                {
+                    "method": one.method,
+                    "confidence": one.confidence,
+                    "days": one.days,
+                    "hits": one.hits,
+                    "light": one.light.value,
+                    "values": asdict(one),
+                }
+                for one in found
+            ],
+        )
 
     async def stress(self, book: Book) -> list[Stress]:
         """The crashes of ``stress`` over what is held; those nothing is stored of have no loss."""

@@ -40,3 +40,31 @@ SELECT :account_id, (:as_of::timestamptz AT TIME ZONE 'UTC')::date, :as_of, f.me
   FROM jsonb_to_recordset(:figures::jsonb) AS f (method text, values jsonb)
 ON CONFLICT (date, account_id, method) DO UPDATE SET timestamp = EXCLUDED.timestamp, "values" = EXCLUDED."values"
  WHERE var_calculations.timestamp <= EXCLUDED.timestamp;
+
+-- name: kept_forecasts
+-- Why: what was forecast each day and what the account lost until the next day's last look, as parts of its value then;
+-- money that came or went meanwhile is no gain and no loss.
+SELECT d.forecast, d.loss
+  FROM (SELECT m.date, (m.metrics ->> 'var_1d')::float8 / v.value AS forecast,
+               (v.value + coalesce(f.flow, 0) - n.value) / v.value AS loss
+          FROM risk_metrics m
+         CROSS JOIN LATERAL (SELECT (m.metrics ->> 'total_portfolio_value')::float8 AS value) v
+         CROSS JOIN LATERAL (
+               SELECT (o.metrics ->> 'total_portfolio_value')::float8 AS value, o.timestamp FROM risk_metrics o
+                WHERE o.account_id = m.account_id AND o.date = m.date + 1) n
+          LEFT JOIN LATERAL (
+               SELECT sum(a.value)::float8 AS flow FROM account_flows a
+                WHERE a.account_id = m.account_id AND a.marked_at > m.timestamp AND a.marked_at <= n.timestamp) f ON true
+         WHERE m.account_id = :account_id AND m.date < (:as_of::timestamptz AT TIME ZONE 'UTC')::date - 1 AND v.value > 0
+         ORDER BY m.date DESC LIMIT :days) d
+ ORDER BY d.date;
+
+-- name: store_var_backtest
+-- Why: each day keeps how the forecasts did until then.
+INSERT INTO var_backtests AS v (account_id, date, method, confidence, timestamp, days, hits, light, "values")
+SELECT :account_id, (:as_of::timestamptz AT TIME ZONE 'UTC')::date, f.method, f.confidence, :as_of, f.days, f.hits, f.light,
+       f.values
+  FROM jsonb_to_recordset(:found::jsonb) AS f (method text, confidence float8, days int, hits int, light text, "values" jsonb)
+ON CONFLICT (account_id, date, method, confidence) DO UPDATE SET
+    timestamp = EXCLUDED.timestamp, days = EXCLUDED.days, hits = EXCLUDED.hits, light = EXCLUDED.light, "values" = EXCLUDED."values"
+ WHERE v.timestamp <= EXCLUDED.timestamp;

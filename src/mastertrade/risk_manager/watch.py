@@ -34,6 +34,8 @@ log = logging.getLogger(__name__)
 QUERIES = load_queries(Path(__file__).with_name("watch.sql"))
 HOUR_S: Final = 3_600
 HOURS: Final = 24
+TESTED: Final = (0.95, 0.99)
+"""Confidences whose forecasts are tested each day."""
 URGENT: Final = (RiskLevel.HIGH, RiskLevel.CRITICAL)
 BRIEF: Final = (TailMethod.HISTORICAL,)
 """What every look needs; the other methods speak once a day."""
@@ -77,6 +79,8 @@ class RiskWatch:
             methods=EVERY_METHOD if is_first else BRIEF,
         )
         await meter.store(found)
+        if is_first:
+            await meter.store_backtest(book, await meter.backtest(book, confidences=TESTED))
         breaches = await self._breaches(tx, found, at)
         await self._settle(tx, account_id, breaches, at)
         self._measured_on[account_id] = at.date()

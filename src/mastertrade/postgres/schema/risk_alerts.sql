@@ -1,4 +1,4 @@
--- Alerts that the watch over the accounts raises. Owner: risk_manager.
+-- Alerts that the watch over the accounts raises, and how forecasts of losses did. Owner: risk_manager.
 
 -- NULL for the older system's callers, who know no accounts.
 ALTER TABLE risk_alerts ADD COLUMN IF NOT EXISTS account_id uuid REFERENCES accounts (id) ON DELETE RESTRICT;
@@ -69,3 +69,19 @@ BEGIN
     END IF;
     RETURN FOUND;
 END $$;
+
+CREATE TABLE IF NOT EXISTS var_backtests (
+    account_id    uuid NOT NULL REFERENCES accounts (id) ON DELETE RESTRICT,
+    date          date NOT NULL,
+    method        text NOT NULL,
+    confidence    finite NOT NULL,
+    timestamp     timestamptz NOT NULL,
+    days          int NOT NULL,
+    hits          int NOT NULL,
+    light         text NOT NULL,
+    "values"      jsonb NOT NULL DEFAULT '{}',
+    PRIMARY KEY (account_id, date, method, confidence),
+    CONSTRAINT var_backtests_light_is_known CHECK (light IN ('green', 'yellow', 'red')),
+    CONSTRAINT var_backtests_hits_are_days CHECK (hits >= 0 AND hits <= days)
+);
+COMMENT ON TABLE var_backtests IS 'risk_manager: how often losses went beyond each forecast, per account, UTC day and method';

@@ -12,10 +12,10 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-TRAFFIC_DAYS: Final = 250
-TRAFFIC_CONFIDENCE: Final = 0.99
-GREEN: Final = 4
-YELLOW: Final = 9
+GREEN_BELOW: Final = 0.95
+YELLOW_BELOW: Final = 0.9999
+"""Of the chance that a right forecast has this many hits or fewer: 5 and 10 of 250 days at 99 % are the first that are
+not green and not yellow."""
 
 
 class Light(StrEnum):
@@ -63,9 +63,19 @@ def transitions(hits: NDArray[np.bool_]) -> tuple[tuple[int, int], tuple[int, in
     )
 
 
-def traffic_light(hits: int) -> Light:
-    """Of the last 250 days at 99 %."""
-    return Light.GREEN if hits <= GREEN else Light.YELLOW if hits <= YELLOW else Light.RED
+def traffic_light(hits: int, count: int, expected: float) -> Light:
+    """The Committee's zones for any number of days and any rate of hits."""
+    if not 0 <= hits <= count or not 0.0 < expected < 1.0:
+        raise ValueError(f"{hits} hits of {count} at a rate of {expected!r} have no light")
+    as_many = math.fsum(
+        math.exp(_log_choose(count, k) + k * math.log(expected) + (count - k) * math.log1p(-expected))
+        for k in range(hits + 1)
+    )
+    return Light.GREEN if as_many < GREEN_BELOW else Light.YELLOW if as_many < YELLOW_BELOW else Light.RED
+
+
+def _log_choose(count: int, chosen: int) -> float:
+    return math.lgamma(count + 1) - math.lgamma(chosen + 1) - math.lgamma(count - chosen + 1)
 
 
 def _log_likelihood(misses: int, hits: int, rate: float) -> float:
