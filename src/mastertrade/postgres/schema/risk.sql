@@ -515,11 +515,16 @@ RETURNS TABLE (asset text, instrument_id int, quantity numeric, value numeric) L
 BEGIN
     RETURN QUERY
     SELECT b.asset, i.id, b.free_balance + b.locked_balance,
-           (b.free_balance + b.locked_balance) * CASE WHEN b.asset = a.quote_asset THEN 1 ELSE c.close::numeric END
+           (b.free_balance + b.locked_balance) *
+           CASE WHEN b.asset = a.quote_asset THEN 1
+                WHEN n.last_close_time > p_at THEN (SELECT c.close::numeric FROM last_candle(i.id, p_at) c)
+                WHEN n.last_close_time >= p_at - interval '7 days' THEN n.last_close::numeric END
       FROM accounts a
       JOIN portfolio_balances b ON b.account_id = a.id AND b.free_balance + b.locked_balance <> 0
       LEFT JOIN instruments i ON i.venue = a.venue AND i.symbol = b.asset || '/' || a.quote_asset
-      LEFT JOIN LATERAL last_candle(i.id, p_at) c ON true
+      -- What last_candle says of the present, without a call for each asset; only the past is asked of it.
+      LEFT JOIN LATERAL (SELECT s.last_close, s.last_close_time FROM series s
+                          WHERE s.instrument_id = i.id ORDER BY s.last_close_time DESC, s.interval_s LIMIT 1) n ON true
      WHERE a.id = p_account;
 END $$;
 

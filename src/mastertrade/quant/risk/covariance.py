@@ -57,16 +57,16 @@ def shrink_to_constant_correlation(returns: FloatArray) -> Shrunk:
     mean = float((np.sum(sample / scale) - assets) / (assets * (assets - 1)))
     target = mean * scale
     np.fill_diagonal(target, np.diag(sample))
+    # π_ij is the variance of x_i x_j and θ_ii,ij its covariance with x_i². Only sums of them are wanted, and a sum over
+    # pairs of products is a product of sums: no matrix but the sample's is ever made.
     squared = centred**2
-    # π_ij is the variance of x_i x_j; θ_ii,ij its covariance with x_i².
-    pi = squared.T @ squared / count - sample**2
-    theta = (centred**3).T @ centred / count - np.diag(sample)[:, None] * sample
-    ratio = deviation[None, :] / deviation[:, None]
-    off = ratio * theta + ratio.T * theta.T
-    np.fill_diagonal(off, 0.0)
-    rho = float(np.trace(pi)) + mean / 2.0 * float(np.sum(off))
+    own = float(np.sum(np.mean(squared**2, axis=0) - np.diag(sample) ** 2))
+    pi = float(np.mean(np.sum(squared, axis=1) ** 2)) - float(np.sum(sample**2))
+    theta = float(np.mean((squared * centred @ (1.0 / deviation)) * (centred @ deviation)))
+    theta -= float(deviation @ sample @ deviation)
+    rho = own + mean * (theta - own)
     gamma = float(np.sum((target - sample) ** 2))
-    intensity = min(max((float(np.sum(pi)) - rho) / gamma / count, 0.0), 1.0) if gamma > 0.0 else 0.0
+    intensity = min(max((pi - rho) / gamma / count, 0.0), 1.0) if gamma > 0.0 else 0.0
     return Shrunk(covariance=intensity * target + (1.0 - intensity) * sample, intensity=intensity)
 
 
