@@ -1,6 +1,6 @@
-"""The door for people who look at alerts and say that they have seen one."""
+"""The door for people who look at what is or was wrong: alerts that stand, and what was refused."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from mastertrade.risk_manager.watch import QUERIES
@@ -24,6 +24,15 @@ class AlertDoor:
             since=self._clock.now() - timedelta(days=resolved_days),
         )
         return [dict(row) for row in rows]
+
+    async def refusals(
+        self, *, account: str | None, since: datetime | None, until: datetime | None
+    ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+        """How many signals were judged and how they ended; and by check what stood against them, the busiest first."""
+        chosen: dict[str, Any] = {"account": account, "since": since, "until": until}
+        judged = await QUERIES.fetchrow(self._db, "judged", **chosen)
+        assert judged is not None, "counts are always one row"
+        return dict(judged), [dict(row) for row in await QUERIES.fetch(self._db, "refusals", **chosen)]
 
     async def acknowledge(self, id: str, *, actor: str, note: str) -> None:
         """NotFound names the alerts that are open."""

@@ -24,3 +24,26 @@ SELECT acknowledge_alert(:id, :actor, :note, :at);
 -- name: open_alert_ids
 -- Why: an error says which alerts there are.
 SELECT id FROM risk_alerts WHERE status = 'open' ORDER BY timestamp DESC LIMIT 10;
+
+-- name: refusals
+-- Why: what stood against signals and what was cut, by check: how often, since when, and how far beyond at the worst.
+SELECT c.name, count(*) FILTER (WHERE NOT c.passed) AS refused, count(*) FILTER (WHERE c.passed) AS cut,
+       min(v.decided_at) AS first, max(v.decided_at) AS last,
+       (array_agg(c.detail ORDER BY abs(c.value / nullif(c."limit", 0)) DESC NULLS LAST, v.decided_at, v.id))[1] AS worst,
+       array_agg(DISTINCT g.symbol ORDER BY g.symbol) AS symbols
+  FROM verdicts v
+  JOIN verdict_checks c ON c.verdict_id = v.id AND (NOT c.passed OR c.reduced_to IS NOT NULL)
+  JOIN signals g ON g.id = v.signal_id
+  JOIN accounts a ON a.id = g.account_id
+ WHERE (:account::text IS NULL OR :account IN (a.name, a.id::text))
+   AND v.decided_at >= coalesce(:since::timestamptz, '-infinity') AND v.decided_at < coalesce(:until::timestamptz, 'infinity')
+ GROUP BY c.name ORDER BY 2 DESC, 3 DESC, c.name LIMIT 200;
+
+-- name: judged
+-- Why: how many signals there were to refuse.
+SELECT count(*) AS signals, count(*) FILTER (WHERE v.disposition = 'approved') AS approved,
+       count(*) FILTER (WHERE v.disposition = 'reduced') AS reduced,
+       count(*) FILTER (WHERE v.disposition NOT IN ('approved', 'reduced')) AS refused
+  FROM verdicts v JOIN signals g ON g.id = v.signal_id JOIN accounts a ON a.id = g.account_id
+ WHERE (:account::text IS NULL OR :account IN (a.name, a.id::text))
+   AND v.decided_at >= coalesce(:since::timestamptz, '-infinity') AND v.decided_at < coalesce(:until::timestamptz, 'infinity');
