@@ -35,6 +35,7 @@ from mastertrade.risk_manager.config import RiskSettings
 from mastertrade.risk_manager.limit_door import LimitDoor
 from mastertrade.risk_manager.measuring import PortfolioMeter
 from mastertrade.risk_manager.service import RiskManager
+from mastertrade.risk_manager.what_if import WhatIf
 from mastertrade.shared.clock import Clock, ReplayClock, SystemClock
 from mastertrade.shared.config import CoreSettings, PostgresSettings, load_settings
 from mastertrade.shared.errors import ConfigurationError
@@ -169,6 +170,11 @@ def risk_meter(manager: PostgresManager, *, window_days: int) -> PortfolioMeter:
 def alert_door(manager: PostgresManager) -> AlertDoor:
     """Where people look at alerts; works with the database alone."""
     return AlertDoor(database=manager, clock=SystemClock())
+
+
+def what_if(manager: PostgresManager, settings: PlatformSettings) -> WhatIf:
+    """Judges orders that nobody places; works with the database alone."""
+    return WhatIf(settings=settings.risk, manager=manager, bars_of=DatabaseBars)
 
 
 def limit_door(manager: PostgresManager, settings: PlatformSettings) -> LimitDoor:

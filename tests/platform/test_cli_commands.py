@@ -143,6 +143,45 @@ def test_alerts_are_listed_and_acknowledged(mastertrade: CommandLine) -> None:
     assert "there is no open alert 'nothing'" in missing.err
 
 
+def test_an_order_is_judged_without_being_placed(mastertrade: CommandLine) -> None:
+    orders = mastertrade("sql", "SELECT count(*) AS n FROM verdicts", "--json").json()["rows"][0]["n"]
+    large = mastertrade("risk", "check", "BUY", "0.5", "BTC/USDT", "--json").json()
+    assert large["disposition"] == "reduced"
+    assert Decimal(large["requested_quantity"]) == Decimal("0.5") > Decimal(large["approved_quantity"]) > 0
+    assert len(large["checks"]) == 31
+    cut = next(one for one in large["checks"] if one["name"] == "position_size")
+    assert (cut["limit"], cut["unit"], cut["passed"]) == (5.0, "%", True)
+    sized = mastertrade("risk", "check", "buy", "btc/usdt")
+    assert (sized.code, "nothing was placed" in sized.out) == (0, True)
+    nothing_held = mastertrade("risk", "check", "SELL", "1000", "BTC/USDT")
+    assert nothing_held.code == 1
+    assert "refused" in nothing_held.out
+    assert mastertrade("sql", "SELECT count(*) AS n FROM verdicts", "--json").json()["rows"][0]["n"] == orders
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "told"),
+    [
+        (("HOLD", "1", "BTC/USDT"), 2, "write BUY or SELL"),
+        (("BUY", "much", "BTC/USDT"), 2, "quantity 'much' is no number"),
+        (("BUY", "-1", "BTC/USDT"), 2, "No such option"),
+        (("BUY", "0", "BTC/USDT"), 2, "quantity 0 is not above 0"),
+        (("BUY", "NaN", "BTC/USDT"), 2, "quantity NaN is not above 0"),
+        (("BUY", "1", "NONE/USDT"), 3, "NONE/USDT is no market of the venue of account demo-1"),
+        (("BUY", "1", "BTC/USDT", "--account", "mine"), 3, "no account 'mine'"),
+        (("BUY", "1", "BTC/USDT", "--strategy", "mine"), 3, "there is no strategy 'mine'"),
+    ],
+    ids=lambda words: " ".join(words) if isinstance(words, tuple) else "",
+)
+def test_an_order_nobody_could_place_is_an_error_in_one_line(
+    mastertrade: CommandLine, words: tuple[str, ...], code: int, told: str
+) -> None:
+    found = mastertrade("risk", "check", *words)
+    assert (found.code, found.out) == (code, "")
+    assert told in found.err
+    assert found.err.count("\n") == 1
+
+
 def test_risk_tells_what_a_crash_would_cost(mastertrade: CommandLine) -> None:
     shocked = mastertrade("risk", "stress", "--shock", "*=-50", "--json").json()
     status = mastertrade("risk", "status", "--json").json()

@@ -18,7 +18,7 @@ from mastertrade.cli.strategy import strategy
 from mastertrade.cli.trading import halt, resume, status
 from mastertrade.cli.venue import venue
 from mastertrade.cli.why import why
-from mastertrade.shared.errors import UsageError
+from mastertrade.shared.errors import MasterTradeError, UsageError
 
 app = typer.Typer(
     name="mastertrade",
@@ -69,6 +69,8 @@ def main() -> None:
     except BrokenPipeError:
         stop_writing()
         sys.exit(1)
+    except MasterTradeError as error:  # of a command that reads its arguments further than the parser does
+        leave(error, as_json="--json" in sys.argv)
     except Exception as error:  # noqa: BLE001 - what is not the parser's is raised again
         _leave_for_usage(error)
 

@@ -13,7 +13,7 @@ from mastertrade.risk_manager.checks import number_text
 from mastertrade.risk_manager.limits import Limits
 from mastertrade.risk_manager.rules import RULES, Rule
 from mastertrade.risk_manager.rules.admission import SIGNAL_AGE
-from mastertrade.risk_manager.sizing import requested_quantity, reservation, stop_price
+from mastertrade.risk_manager.sizing import requested_quantity, reservation, stop_price, whole_lots
 
 REQUEST = "requested_size"
 
@@ -41,14 +41,17 @@ class Judgement:
     order: SizedOrder | None
 
 
-def judge(case: Case, limits: Limits, *, verdict_id: UUID, rules: Sequence[Rule] = RULES) -> Judgement:
-    """The verdict on one case. A rule that cannot be evaluated refuses: doubt never approves."""
+def judge(
+    case: Case, limits: Limits, *, verdict_id: UUID, rules: Sequence[Rule] = RULES, quantity: Decimal | None = None
+) -> Judgement:
+    """The verdict on one case. A rule that cannot be evaluated refuses: doubt never approves. ``quantity`` is asked
+    for in place of what the signal's strength would."""
     if case.signal.type is SignalType.HOLD:
         return refusal(case, verdict_id, Disposition.HELD, "HOLD asks for nothing")
     checks: list[Check] = []
     requested = Decimal(0)
     try:
-        requested = requested_quantity(case, limits)
+        requested = requested_quantity(case, limits) if quantity is None else whole_lots(case, quantity)
     except Exception as error:  # noqa: BLE001 - whatever went wrong, the answer is no and the reason is kept
         checks.append(_broken(REQUEST, error))
     sized = replace(case, quantity=requested)
