@@ -11,7 +11,7 @@ from mastertrade.domain.risk import GLOBAL_SCOPE, TradingMode, account_scope, in
 from mastertrade.domain.strategy import SignalType
 from mastertrade.shared.errors import ConstraintViolated, DatabaseBusy, DatabaseError, NotFound, UsageError
 from mastertrade.shared.postgres_manager import PostgresManager
-from tests.postgres.risk_seed import START, Office, open_office
+from tests.postgres.risk_seed import MINUTE, START, VENUE, Office, open_office
 
 MODE = "SELECT trading_mode($1, $2, $3)"
 
@@ -81,6 +81,27 @@ async def test_a_scope_halts_what_it_encloses_and_nothing_else(database: Postgre
         assert await mode(office) == "running"
 
 
+async def test_a_venue_and_an_asset_are_scopes_and_names_are_as_good_as_ids(database: PostgresManager) -> None:
+    office = await open_office(database)
+    for written, stored, of_eth in (
+        (f"venue:{VENUE}", f"venue:{VENUE}", "reduce_only"),
+        ("asset:btc", "asset:BTC", "running"),
+        ("instrument:btc/usdt", instrument_scope(office.btc), "running"),
+        ("account:Desk", account_scope(office.account_id), "reduce_only"),
+        ("strategy:test", strategy_scope(office.strategy_id), "reduce_only"),
+    ):
+        state = await office.risk.reduce(written, "test", "ann")
+        assert (state.scope, state.mode) == (stored, TradingMode.REDUCE_ONLY)
+        assert (await mode(office), await mode(office, office.eth)) == ("reduce_only", of_eth)
+        refused = await office.judge(await office.raise_signal(at=office.clock.now()))
+        assert isinstance(refused, OrderRefused)
+        assert any(f"{stored} is reduce_only by ann: test" in reason for reason in refused.reasons)
+        await office.risk.resume(written, "test", "ann")
+        office.clock.advance(office.clock.now() + MINUTE / 2)
+    with pytest.raises(UsageError, match="name assets"):
+        await office.risk.halt("class:MEME", "test", "ann")
+
+
 async def test_a_scope_resumed_under_a_global_halt_stays_halted(database: PostgresManager) -> None:
     office = await open_office(database)
     await office.risk.halt(GLOBAL_SCOPE, "night", "ann")
@@ -109,7 +130,7 @@ async def test_states_are_listed_tightest_first(database: PostgresManager) -> No
 )
 async def test_what_is_no_scope_is_refused_with_the_forms_there_are(database: PostgresManager, scope: str) -> None:
     office = await open_office(database)
-    with pytest.raises(UsageError, match="none of global, account:<uuid>, strategy:<uuid>, instrument:<number>"):
+    with pytest.raises((UsageError, NotFound), match=r"none of global, account:NAME|there is no"):
         await office.risk.halt(scope, "test", "ann")
     with pytest.raises(ConstraintViolated, match="trading_state_scope_is_known"):
         await database.execute("SELECT halt_trading($1, 'test', 'ann', $2)", scope, START)

@@ -106,7 +106,7 @@ def test_a_misspelt_limit_or_scope_is_answered_with_what_there_is() -> None:
     assert kind_of(" Max-Leverage ").name == "max_leverage"
     with pytest.raises(UsageError, match="did you mean max_leverage"):
         kind_of("max_levarage")
-    with pytest.raises(UsageError, match="scope 'acount:x' is none of global, account:ID"):
+    with pytest.raises(UsageError, match="scope 'acount:x' is none of global, account:NAME"):
         parse_limit_scope("acount:x")
     assert parse_limit_scope("class:defi") == ("class", "DEFI")
     assert parse_limit_scope("asset:btc") == ("asset", "BTC")

@@ -10,8 +10,10 @@ from mastertrade.cli.application import Json, run, with_database
 from mastertrade.cli.output import Cell, bad, bold, dim, emit_json, facts, good, say, show, table, warning
 from mastertrade.cli.risk_alerts import alerts
 from mastertrade.cli.risk_check import check
+from mastertrade.cli.risk_flatten import flatten
 from mastertrade.cli.risk_limits import limits
 from mastertrade.cli.risk_refusals import refusals
+from mastertrade.cli.trading import halt, reduce, resume
 from mastertrade.cli.wording import NOTHING, amount, count, moment, money, words
 from mastertrade.platform import risk_meter
 from mastertrade.quant.risk.forecasts import Light
@@ -28,6 +30,8 @@ risk.add_typer(limits, name="limits")
 risk.add_typer(alerts, name="alerts")
 risk.command("refusals")(refusals)
 risk.command("check")(check)
+for command in (halt, reduce, resume, flatten):
+    risk.command()(command)
 
 Account = Annotated[str, typer.Option(help="Its name or id; else the account that traded last.")]
 Days = Annotated[int, typer.Option(min=20, max=3650, help="Of daily returns to look back on.")]

@@ -20,7 +20,8 @@ NEWEST = 10
 
 Row = Mapping[str, Any]
 
-Scope = Annotated[str, typer.Option("--scope", help="global, account:ID, strategy:ID or instrument:NUMBER.")]
+SCOPES = "global, account:NAME, strategy:NAME, instrument:SYMBOL, venue:NAME or asset:NAME."
+Scope = Annotated[str, typer.Option("--scope", help=SCOPES)]
 
 
 def halt(
@@ -30,6 +31,15 @@ def halt(
 ) -> None:
     """Let no new position be opened. Exits and cancels go on. Holds until `mastertrade resume`, restarts included."""
     run(_switch("halt", scope, reason, as_json), as_json=as_json)
+
+
+def reduce(
+    reason: Annotated[str, typer.Option("--reason", help="Why; kept with the change.")] = "reduced by hand",
+    scope: Scope = GLOBAL_SCOPE,
+    as_json: Json = False,
+) -> None:
+    """Let positions of the scope only get smaller. Holds until `mastertrade risk resume`, restarts included."""
+    run(_switch("reduce", scope, reason, as_json), as_json=as_json)
 
 
 def resume(
@@ -49,7 +59,7 @@ def status(as_json: Json = False) -> None:
 async def _switch(verb: str, scope: str, reason: str, as_json: bool) -> None:
     async with open_everything() as (settings, database):
         door = risk_door(database.manager, settings)
-        change = door.halt if verb == "halt" else door.resume
+        change = {"halt": door.halt, "reduce": door.reduce, "resume": door.resume}[verb]
         state = await change(scope, reason, actor())
     if as_json:
         names = ("scope", "mode", "reason", "actor", "version", "changed_at")

@@ -132,6 +132,17 @@ class TradingStateChanged(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ExitsWanted(Event):
+    """Positions of a scope are to be given up; which ones, and why, are rows. ``occurred_at`` is the market's time."""
+
+    scope: str
+
+    @property
+    def key(self) -> str:
+        return "exits"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RiskAlertChanged(Event):
     """``change`` is raised, escalated or resolved; an alert that stands as it was is no news."""
 
@@ -161,6 +172,7 @@ EVENT_TYPES: dict[str, type[Event]] = {
         OrderFilled,
         OpportunityFound,
         TradingStateChanged,
+        ExitsWanted,
         RiskAlertChanged,
     )
 }

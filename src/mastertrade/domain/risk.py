@@ -43,21 +43,6 @@ def instrument_scope(instrument_id: int) -> str:
     return f"instrument:{instrument_id}"
 
 
-def parse_scope(text: str) -> tuple[str, UUID | int | None]:
-    """A scope in any spelling of its id, as its kind and id. ValueError names the forms there are."""
-    kind, _, id = text.strip().lower().partition(":")
-    try:
-        if kind == GLOBAL_SCOPE and not id:
-            return kind, None
-        if kind in ("account", "strategy"):
-            return kind, UUID(id)
-        if kind == "instrument" and int(id) > 0:
-            return kind, int(id)
-    except ValueError:
-        pass  # said below, with the forms
-    raise ValueError(f"scope {text!r} is none of global, account:<uuid>, strategy:<uuid>, instrument:<number>")
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TradingState:
     """Whether a scope may trade, since when and by whose will. A scope without one runs. ``version`` counts changes."""

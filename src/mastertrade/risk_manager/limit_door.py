@@ -29,8 +29,6 @@ from mastertrade.shared.queries import load_queries
 
 QUERIES = load_queries(Path(__file__).with_name("limits.sql"))
 ATTEMPTS: Final = 5
-NAMED_KINDS: Final = ("account", "strategy", "instrument")
-"""Scopes people write with a name and the database keeps by id."""
 
 
 class LimitDoor:
@@ -49,19 +47,11 @@ class LimitDoor:
         self._database = RiskPostgresDatabase()
 
     async def scope(self, text: str) -> str:
-        """As it is stored: accounts and strategies may be written by name, instruments by symbol. NotFound names what
-        there is no such thing of; a name that several share is a UsageError."""
+        """As it is stored, with names and symbols for ids. A venue or asset may have limits before anything trades."""
         kind, id = parse_limit_scope(text)
-        if kind == GLOBAL:
-            return GLOBAL
-        if kind not in NAMED_KINDS:
+        if kind in ("venue", "asset"):
             return f"{kind}:{id}"
-        found = await QUERIES.fetch(self._manager, "scope_ids", kind=kind, name=text.strip().partition(":")[2])
-        if not found:
-            raise NotFound(f"there is no {kind} {id!r}; nothing was changed")
-        if len(found) > 1:
-            raise UsageError(f"{kind} {id!r} is one of {', '.join(row['id'] for row in found)}; write its id")
-        return f"{kind}:{found[0]['id']}"
+        return await self._database.find_scope(self._manager, text)
 
     async def explain(self, account: str, strategy: str | None, symbol: str) -> Effective:
         """What an entry of this strategy in this market would be held against, with everywhere each number could come

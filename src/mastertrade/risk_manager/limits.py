@@ -234,5 +234,5 @@ def parse_limit_scope(text: str) -> tuple[str, str]:
         return kind, id.upper()
     if kind in SCOPE_KINDS and kind != "class" and id:
         return kind, id.lower()
-    forms = "global, account:ID, strategy:ID, instrument:NUMBER, venue:NAME, asset:NAME"
+    forms = "global, account:NAME, strategy:NAME, instrument:SYMBOL, venue:NAME, asset:NAME"
     raise UsageError(f"scope {text!r} is none of {forms}, class:{'|'.join(AssetClass)}")

@@ -6,14 +6,6 @@ SELECT change_limit(:scope, :name, :value, :seen, :before, :reason, :actor, :at)
 -- Why: who changed which limit when and why.
 SELECT version, scope, name, value::numeric AS value, reason, actor, changed_at FROM risk_limits ORDER BY version DESC LIMIT :count;
 
--- name: scope_ids
--- Why: people write names and symbols where the database keeps ids.
-SELECT id::text AS id FROM accounts WHERE :kind::text = 'account' AND lower(:name::text) IN (lower(name), id::text)
-UNION ALL
-SELECT id::text FROM strategies WHERE :kind = 'strategy' AND lower(:name) IN (lower(name), id::text)
-UNION ALL
-SELECT id::text FROM instruments WHERE :kind = 'instrument' AND upper(:name) IN (symbol, id::text) LIMIT 20;
-
 -- name: market_of_account
 -- Why: the rules of a market are those of the venue the account trades on.
 SELECT i.* FROM instruments i JOIN accounts a ON a.id = :account_id AND i.venue = a.venue WHERE i.symbol = :symbol;

@@ -5,7 +5,6 @@ from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
-from uuid import UUID
 
 from mastertrade.domain.events import OrderFilled
 from mastertrade.domain.orders import ApprovedOrder
@@ -13,8 +12,8 @@ from mastertrade.domain.risk import Check, TradingMode, TradingState, Verdict
 from mastertrade.domain.strategy import Signal
 from mastertrade.risk_manager.book_rows import BookRows
 from mastertrade.risk_manager.judge import SizedOrder
-from mastertrade.risk_manager.limits import ScopedLimit
-from mastertrade.shared.errors import NotFound
+from mastertrade.risk_manager.limits import GLOBAL, ScopedLimit, parse_limit_scope
+from mastertrade.shared.errors import NotFound, UsageError
 from mastertrade.shared.postgres_manager import Database, Row, Transaction
 from mastertrade.shared.queries import load_queries
 
@@ -134,12 +133,18 @@ class RiskPostgresDatabase(BookRows):
 
     # --- trading state ---
 
-    async def scope_exists(self, db: Database, kind: str, id: UUID | int | None) -> bool:
-        is_number = isinstance(id, int)
-        found: bool = await QUERIES.fetchval(
-            db, "scope_exists", kind=kind, uuid=None if is_number else id, number=id if is_number else None
-        )
-        return found
+    async def find_scope(self, db: Database, text: str) -> str:
+        """As it is stored: accounts and strategies may be written by name, instruments by symbol. UsageError for what
+        is no scope and for a name that several share, NotFound for what there is no such thing of."""
+        kind, id = parse_limit_scope(text)
+        if kind in (GLOBAL, "class"):
+            return GLOBAL if kind == GLOBAL else f"{kind}:{id}"
+        found = await QUERIES.fetch(db, "scope_ids", kind=kind, name=text.strip().partition(":")[2])
+        if not found:
+            raise NotFound(f"there is no {kind} {id!r}; nothing was changed")
+        if len(found) > 1:
+            raise UsageError(f"{kind} {id!r} is one of {', '.join(row['id'] for row in found)}; write its id")
+        return f"{kind}:{found[0]['id']}"
 
     async def halt_trading(self, tx: Transaction, *, scope: str, reason: str, actor: str, at: datetime) -> TradingState:
         row = await QUERIES.fetchrow(
@@ -155,6 +160,15 @@ class RiskPostgresDatabase(BookRows):
             tx, "resume_trading", timeout_s=HALT_TIMEOUT_S, scope=scope, reason=reason, actor=actor, at=at
         )
         assert row is not None, "resume_trading always answers with the new state"
+        return _trading_state(row)
+
+    async def reduce_trading(
+        self, tx: Transaction, *, scope: str, reason: str, actor: str, at: datetime
+    ) -> TradingState:
+        row = await QUERIES.fetchrow(
+            tx, "reduce_trading", timeout_s=HALT_TIMEOUT_S, scope=scope, reason=reason, actor=actor, at=at
+        )
+        assert row is not None, "reduce_trading always answers with the new state"
         return _trading_state(row)
 
     async def trading_states(self, db: Database) -> list[TradingState]:

@@ -28,11 +28,11 @@ SELECT i.*, a.venue AS account_venue, a.quote_asset,
        in_flight(a.id, s.id, i.id, :now) AS in_flight,
        (SELECT string_agg(format('%s is %s by %s: %s', t.scope, t.mode, t.actor, t.reason), ', ' ORDER BY t.scope)
           FROM trading_state t WHERE t.mode <> 'running'
-           AND t.scope IN ('global', 'account:' || a.id, 'strategy:' || s.id, 'instrument:' || i.id)) AS halts,
+           AND t.scope = ANY (w.scopes)) AS halts,
        (SELECT string_agg(format('%s until %s (%s): %s', k.scope, to_char(k.ends_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI'),
                                  k.kind, k.reason), ', ' ORDER BY k.scope, k.kind)
           FROM risk_locks k WHERE k.lifted_at IS NULL AND k.starts_at <= :now AND k.ends_at > :now
-           AND k.scope IN ('global', 'account:' || a.id, 'strategy:' || s.id, 'instrument:' || i.id)) AS locks
+           AND k.scope = ANY (w.scopes)) AS locks
   FROM accounts a
   JOIN strategies s ON s.id = :strategy_id
   JOIN instruments i ON i.id = :instrument_id
@@ -42,6 +42,7 @@ SELECT i.*, a.venue AS account_venue, a.quote_asset,
   LEFT JOIN portfolio_balances q ON q.account_id = a.id AND q.asset = i.quote
   LEFT JOIN portfolio_balances b ON b.account_id = a.id AND b.asset = i.base
   LEFT JOIN LATERAL last_candle(i.id, :now) l ON true
+ CROSS JOIN LATERAL scopes_around(a.id, s.id, i.id) AS w (scopes)
  CROSS JOIN LATERAL (
        SELECT coalesce(array_agg(e.asset ORDER BY e.asset), '{}') AS assets,
               coalesce(array_agg(e.instrument_id ORDER BY e.asset), '{}') AS instruments,
@@ -92,13 +93,17 @@ WITH closed AS (
  RETURNING id)
 UPDATE stop_losses s SET status = 'cancelled', updated_at = :at FROM closed c WHERE s.position_id = c.id AND s.status = 'active';
 
--- name: scope_exists
--- Why: a halt of something that does not exist would only look like safety.
-SELECT CASE :kind::text
-       WHEN 'global' THEN true
-       WHEN 'account' THEN EXISTS (SELECT 1 FROM accounts WHERE id = :uuid::uuid)
-       WHEN 'strategy' THEN EXISTS (SELECT 1 FROM strategies WHERE id = :uuid::uuid)
-       ELSE EXISTS (SELECT 1 FROM instruments WHERE id = :number::bigint) END;
+-- name: scope_ids
+-- Why: people write names and symbols where the database keeps ids, and what does not exist would only look like safety.
+SELECT id::text AS id FROM accounts WHERE :kind::text = 'account' AND lower(:name::text) IN (lower(name), id::text)
+UNION ALL
+SELECT id::text FROM strategies WHERE :kind = 'strategy' AND lower(:name) IN (lower(name), id::text)
+UNION ALL
+SELECT id::text FROM instruments WHERE :kind = 'instrument' AND upper(:name) IN (symbol, id::text)
+UNION ALL
+SELECT id FROM venues WHERE :kind = 'venue' AND id = lower(:name)
+UNION ALL
+SELECT upper(:name) WHERE :kind = 'asset' AND EXISTS (SELECT 1 FROM instruments WHERE base = upper(:name)) LIMIT 20;
 
 -- name: halt_trading
 -- Why: stops every opening order of a scope; once it has committed none leaves any more.
@@ -107,6 +112,10 @@ SELECT * FROM halt_trading(:scope, :reason, :actor, :at);
 -- name: resume_trading
 -- Why: the only way out of a halt, with who and why.
 SELECT * FROM resume_trading(:scope, :reason, :actor, :at);
+
+-- name: reduce_trading
+-- Why: exits go on, nothing is opened or enlarged.
+SELECT * FROM reduce_trading(:scope, :reason, :actor, :at);
 
 -- name: trading_states
 -- Why: people see what runs and what does not, the tightest first.

@@ -2,11 +2,13 @@
 
 import logging
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
+from typing import Any
 
 from mastertrade.domain.events import (
     CandlesClosed,
+    ExitsWanted,
     OrderApproved,
     OrderFilled,
     OrderRefused,
@@ -14,10 +16,11 @@ from mastertrade.domain.events import (
     TradingStateChanged,
 )
 from mastertrade.domain.orders import ApprovedOrder
-from mastertrade.domain.risk import Check, Disposition, TradingState, Verdict, parse_scope
+from mastertrade.domain.risk import Check, Disposition, TradingMode, TradingState, Verdict
 from mastertrade.domain.strategy import Signal
 from mastertrade.messaging.bus import Bus, Subscription
 from mastertrade.risk_manager.config import RiskSettings
+from mastertrade.risk_manager.exits import FLATTEN, Exits
 from mastertrade.risk_manager.gathering import Gatherer, Inputs
 from mastertrade.risk_manager.judge import Judgement, SizedOrder, judge
 from mastertrade.risk_manager.limits import Limits
@@ -38,6 +41,8 @@ MAX_REJUDGEMENTS = 2
 nobody else judges for the account meanwhile: only fills and deposits can have moved them."""
 HALT_BACKOFF = Backoff(first_s=0.01, longest_s=0.5, for_s=60.0)
 """A halt that lost its turn (a deadlock, a lock not free in time) left nothing behind and simply asks again."""
+AT_ONCE_S = 1
+"""The timeframe of an exit between two closes."""
 NOTHING = Decimal(0)
 WORDS = {
     "halted": "trading was halted meanwhile",
@@ -58,6 +63,7 @@ class RiskManager(Service):
         super().__init__(clock=clock)
         markets = MarketRisk(bars_of=bars_of, window_days=settings.var_lookback_days)
         self._gatherer = Gatherer(defaults=settings.limits(), class_defaults=settings.class_limits(), markets=markets)
+        self._exits = Exits(bus=bus)
         self._watch = RiskWatch(settings=settings, bus=bus, bars_of=bars_of, markets=markets, gatherer=self._gatherer)
         self._bus = bus
         self._manager = manager
@@ -77,7 +83,7 @@ class RiskManager(Service):
             ),
             Subscription(
                 consumer=f"{self.name}.watch",
-                handlers={CandlesClosed: self.on_candles_to_watch},
+                handlers={CandlesClosed: self.on_candles_to_watch, ExitsWanted: self.on_exits_wanted},
                 durable=False,
             ),
         ]
@@ -166,6 +172,11 @@ class RiskManager(Service):
         if self._watch.is_due(closed_at):
             await self._database.mark_book(tx, event.venues, at=closed_at)
             await self._watch.look(tx, event.venues, at=closed_at)
+        await self._exits.ask(tx, at=closed_at, timeframe_s=event.interval_s, venues=event.venues)
+
+    async def on_exits_wanted(self, event: ExitsWanted, tx: Transaction) -> None:
+        """At once; what cannot be asked for now is asked for at the next close."""
+        await self._exits.ask(tx, at=self._clock.now(), timeframe_s=AT_ONCE_S)
 
     async def on_order_filled(self, event: OrderFilled, tx: Transaction) -> None:
         if event.strategy_id is not None:
@@ -196,19 +207,51 @@ class RiskManager(Service):
             await self._publish_state(tx, state)
         return state
 
+    async def reduce(self, scope: str, reason: str, actor: str) -> TradingState:
+        """As ``halt`` for entries; the word for a scope whose positions are being given up."""
+        scope = await self._known_scope(scope)
+        async with self._manager.transaction() as tx:
+            now = self._clock.now()
+            state = await self._database.reduce_trading(tx, scope=scope, reason=reason, actor=actor, at=now)
+            await self._publish_state(tx, state)
+        return state
+
+    async def flatten(self, scope: str, reason: str, actor: str) -> int:
+        """Give up every position of the scope: nothing is opened in it any more, and each position is asked for at
+        every close until it is gone, restarts included. Returns how many were not being given up before. A scope that
+        is halted stays halted; resume it when it may open positions again."""
+        scope = await self._known_scope(scope)
+        async with self._manager.transaction() as tx:
+            now = self._clock.now()
+            states = {one.scope: one.mode for one in await self._database.trading_states(tx)}
+            if states.get(scope, TradingMode.RUNNING) is TradingMode.RUNNING:
+                state = await self._database.reduce_trading(tx, scope=scope, reason=reason, actor=actor, at=now)
+                await self._publish_state(tx, state)
+            market_time = await self._exits.market_time(tx) or now
+            count = await self._exits.want(tx, scope, kind=FLATTEN, reason=reason, actor=actor, at=market_time)
+            await self._bus.publish(
+                ExitsWanted(id=new_id(market_time), occurred_at=market_time, scope=scope), within=tx
+            )
+        return count
+
+    async def market_time(self) -> datetime:
+        """Of the account marked last; the clock's where none was ever marked."""
+        return await self._exits.market_time(self._manager) or self._clock.now()
+
+    async def exits(self, scope: str, *, since: datetime) -> list[dict[str, Any]]:
+        """What is being given up in the scope, and what was since a time, with what became of it."""
+        return await self._exits.of_scope(self._manager, await self._known_scope(scope), since=since)
+
     async def trading_states(self) -> list[TradingState]:
         """Every scope that was ever changed, the tightest first; a scope that is not listed runs."""
         return await self._database.trading_states(self._manager)
 
     async def _known_scope(self, scope: str) -> str:
         """The scope as it is stored. UsageError for what is none, NotFound for what does not exist."""
-        try:
-            kind, id = parse_scope(scope)
-        except ValueError as error:
-            raise UsageError(str(error)) from None
-        if not await self._database.scope_exists(self._manager, kind, id):
-            raise NotFound(f"there is no {kind} {id}; nothing was changed")
-        return kind if id is None else f"{kind}:{id}"
+        stored = await self._database.find_scope(self._manager, scope)
+        if stored.startswith("class:"):
+            raise UsageError(f"scope {scope!r}: classes have limits, but trading is not halted by them; name assets")
+        return stored
 
     async def _publish_state(self, tx: Transaction, state: TradingState) -> None:
         changed = TradingStateChanged(

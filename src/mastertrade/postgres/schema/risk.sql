@@ -10,11 +10,13 @@ CREATE TABLE IF NOT EXISTS trading_state (
     version     bigint NOT NULL,
     created_at  timestamptz NOT NULL DEFAULT now(),
     changed_at  timestamptz NOT NULL,
-    CONSTRAINT trading_state_scope_is_known CHECK (scope ~
-        '^(global|(account|strategy):[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|instrument:[1-9][0-9]{0,9})$'),
     CONSTRAINT trading_state_mode_is_known CHECK (mode IN ('running', 'reduce_only', 'halted'))
 );
-COMMENT ON TABLE trading_state IS 'risk_manager: running, reduce_only or halted, for everything or one account, strategy or instrument';
+-- squawk-ignore ban-drop-constraint -- what follows allows more
+ALTER TABLE trading_state DROP CONSTRAINT IF EXISTS trading_state_scope_is_known;
+ALTER TABLE trading_state ADD CONSTRAINT trading_state_scope_is_known CHECK (scope ~
+    '^(global|(account|strategy):[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|instrument:[1-9][0-9]{0,9}|(venue|asset):\S+)$');
+COMMENT ON TABLE trading_state IS 'risk_manager: running, reduce_only or halted, for everything or one account, strategy, instrument, venue or asset';
 
 CREATE TABLE IF NOT EXISTS trading_state_history (
     scope       text NOT NULL,
@@ -105,6 +107,19 @@ RETURNS trading_state LANGUAGE sql SET lock_timeout = '60s' AS $$
     SELECT change_trading_mode(p_scope, 'running', p_reason, p_actor, p_at);
 $$;
 
+-- Lets exits go on and nothing else: what a scope is put into while its positions are given up.
+CREATE OR REPLACE FUNCTION reduce_trading(p_scope text, p_reason text, p_actor text, p_at timestamptz)
+RETURNS trading_state LANGUAGE sql SET lock_timeout = '60s' AS $$
+    SELECT change_trading_mode(p_scope, 'reduce_only', p_reason, p_actor, p_at);
+$$;
+
+-- Every scope that encloses an order of this account, strategy and instrument.
+CREATE OR REPLACE FUNCTION scopes_around(p_account uuid, p_strategy uuid, p_instrument int) RETURNS text[] LANGUAGE sql STABLE AS $$
+    SELECT ARRAY['global', 'account:' || p_account, 'strategy:' || p_strategy, 'instrument:' || p_instrument,
+                 (SELECT 'venue:' || venue FROM accounts WHERE id = p_account),
+                 (SELECT 'asset:' || base FROM instruments WHERE id = p_instrument)];
+$$;
+
 -- The tightest mode of all scopes around an order, held still until the caller's transaction ends: a halt either is seen
 -- here or commits after the caller. Ask before locking anything a transaction that also asks might want.
 CREATE OR REPLACE FUNCTION trading_mode(p_account uuid, p_strategy uuid, p_instrument int) RETURNS text LANGUAGE plpgsql AS $$
@@ -113,7 +128,7 @@ DECLARE
 BEGIN
     PERFORM pg_advisory_xact_lock_shared(hashtextextended('trading_state', 0));
     SELECT array_agg(mode) INTO v_modes FROM trading_state
-     WHERE scope IN ('global', 'account:' || p_account, 'strategy:' || p_strategy, 'instrument:' || p_instrument);
+     WHERE scope = ANY (scopes_around(p_account, p_strategy, p_instrument));
     RETURN CASE WHEN v_modes IS NULL OR 'halted' = ANY (v_modes) THEN 'halted'
                 WHEN 'reduce_only' = ANY (v_modes) THEN 'reduce_only' ELSE 'running' END;
 END $$;

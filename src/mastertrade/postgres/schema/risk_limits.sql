@@ -60,11 +60,13 @@ CREATE TABLE IF NOT EXISTS risk_locks (
     lifted_at    timestamptz,
     lifted_by    text,
     lift_reason  text,
-    CONSTRAINT risk_locks_scope_is_known CHECK (scope ~
-        '^(global|(account|strategy):[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|instrument:[1-9][0-9]{0,9})$'),
     CONSTRAINT risk_locks_end_after_they_begin CHECK (ends_at > starts_at),
     CONSTRAINT risk_locks_lifted_say_by_whom CHECK (num_nulls(lifted_at, lifted_by, lift_reason) IN (0, 3))
 );
+-- squawk-ignore ban-drop-constraint -- what follows allows more
+ALTER TABLE risk_locks DROP CONSTRAINT IF EXISTS risk_locks_scope_is_known;
+ALTER TABLE risk_locks ADD CONSTRAINT risk_locks_scope_is_known CHECK (scope ~
+    '^(global|(account|strategy):[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|instrument:[1-9][0-9]{0,9}|(venue|asset):\S+)$');
 CREATE INDEX IF NOT EXISTS risk_locks_live ON risk_locks (scope, ends_at) WHERE lifted_at IS NULL;
 COMMENT ON TABLE risk_locks IS 'risk_manager: protections that keep entries of a scope back, with an end and a reason';
 

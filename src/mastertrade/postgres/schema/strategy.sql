@@ -99,6 +99,22 @@ COMMENT ON TABLE signals IS 'strategy_service: wishes to trade with the bar and 
 COMMENT ON COLUMN signals.timestamp IS 'when the signal was raised';
 COMMENT ON COLUMN signals.bar_close IS 'close of the bar it was raised on; NULL: recorded through the legacy door, never sent to the risk manager';
 
+-- A wish to give a position up that is not the strategy's own: the risk manager's, with its reason as evidence. False where
+-- the bar has one already.
+CREATE OR REPLACE FUNCTION raise_exit_signal(
+    p_id uuid, p_strategy uuid, p_account uuid, p_instrument int, p_timeframe_s int, p_bar_close timestamptz, p_price numeric,
+    p_evidence jsonb, p_raised_at timestamptz, p_valid_until timestamptz
+) RETURNS boolean LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO signals (id, strategy_id, account_id, instrument_id, symbol, signal_type, timeframe_s, bar_close, confidence,
+                         price, evidence, timestamp, valid_until)
+    SELECT p_id, p_strategy, p_account, i.id, i.symbol, 'SELL', p_timeframe_s, p_bar_close, 100, p_price, p_evidence,
+           p_raised_at, p_valid_until
+      FROM instruments i WHERE i.id = p_instrument
+    ON CONFLICT (strategy_id, instrument_id, timeframe_s, bar_close, signal_type) DO NOTHING;
+    RETURN FOUND;
+END $$;
+
 CREATE TABLE IF NOT EXISTS strategy_performance (
     id               uuid PRIMARY KEY DEFAULT gen_random_uuid(),
     strategy_id      uuid NOT NULL REFERENCES strategies (id) ON DELETE CASCADE,
