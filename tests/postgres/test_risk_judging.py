@@ -227,7 +227,7 @@ async def test_a_loss_since_the_start_of_the_day_stops_entries_until_the_next(da
     answer = await office.judge(event)
     assert isinstance(answer, OrderRefused)
     assert {reason.partition(":")[0] for reason in answer.reasons} == {
-        "correlated_exposure", "daily_loss", "position_size",
+        "circuit_breaker", "correlated_exposure", "daily_loss", "position_size",
     }  # fmt: skip
     assert (await office.check(event, "daily_loss"))["value"] == pytest.approx(6.0)
     await database.execute("SELECT mark_book('{paper}', $1)", START + MINUTE)

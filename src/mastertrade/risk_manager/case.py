@@ -51,6 +51,10 @@ class Case:
     in_flight: str
     """What of this strategy and instrument may still trade, in words; empty for nothing."""
     exposure: Exposure
+    breaker_override: str = ""
+    """Until when, by whom and why the circuit breaker is held open for the account; empty where it is not."""
+    requested: Decimal = Decimal(0)
+    """What was asked for, before any check."""
     quantity: Decimal = Decimal(0)
     """The quantity under judgement: what was asked for, less what earlier checks cut off."""
 

@@ -22,6 +22,7 @@ SETTING_OF: Final = {
     "max_adjusted_percent": "max_adjusted_exposure_percent",
     "max_value_at_risk_percent": "max_var_percent",
     "var_confidence": "var_confidence_level",
+    "breaker_daily_percent": "circuit_breaker_loss_percent",
     "reserve_percent": "reserve_balance_percent",
     "min_notional": "min_position_size_usd",
     "max_notional": "max_position_size_usd",
@@ -82,6 +83,18 @@ class RiskSettings(Settings):
     """The same since Monday."""
     max_drawdown_percent: Decimal = Field(Decimal(15), gt=0, le=100, validation_alias="MAX_DRAWDOWN_PERCENT")
     """Loss from the highest equity ever at which entries stop."""
+    breaker_warning_percent: Decimal = Field(Decimal(5), gt=0, le=100, validation_alias="BREAKER_WARNING_PERCENT")
+    """Drawdown from where on entries are three quarters of their size."""
+    breaker_level_1_percent: Decimal = Field(Decimal(10), gt=0, le=100, validation_alias="BREAKER_LEVEL_1_PERCENT")
+    """Drawdown from where on entries are halved."""
+    breaker_level_2_percent: Decimal = Field(Decimal(15), gt=0, le=100, validation_alias="BREAKER_LEVEL_2_PERCENT")
+    """Drawdown from where on there are none."""
+    breaker_level_3_percent: Decimal = Field(Decimal(20), gt=0, le=100, validation_alias="BREAKER_LEVEL_3_PERCENT")
+    """Drawdown at which everything is sold and the account is halted."""
+    circuit_breaker_loss_percent: Decimal = Field(
+        Decimal(3), gt=0, le=100, validation_alias="CIRCUIT_BREAKER_LOSS_PERCENT"
+    )
+    """Loss since the start of the UTC day from where on entries are halved."""
     reserve_balance_percent: Decimal = Field(Decimal(10), ge=0, le=100, validation_alias="RESERVE_BALANCE_PERCENT")
     """The part of equity that stays free of orders."""
     min_position_size_usd: Decimal = Field(Decimal(10), ge=0, validation_alias="MIN_POSITION_SIZE_USD")

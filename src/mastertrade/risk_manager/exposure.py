@@ -111,7 +111,11 @@ def largest_within(square: float, cross: float, own: float, limit: float) -> flo
     if own <= 0.0:
         return math.inf if room >= 0.0 and cross <= 0.0 else max(room / (2.0 * cross), 0.0) if cross > 0.0 else 0.0
     inside = cross * cross + own * room
-    return max((math.sqrt(inside) - cross) / own, 0.0) if inside > 0.0 else 0.0
+    if not inside > 0.0:
+        return 0.0
+    # The root that is not lost in the difference of two nearly equal numbers.
+    root = math.sqrt(inside)
+    return max(room / (root + cross) if cross > 0.0 else (root - cross) / own, 0.0)
 
 
 def _sum_of(held: Sequence[Held], classes: Sequence[AssetClass], wanted: AssetClass) -> Decimal:

@@ -141,6 +141,7 @@ def _case(
         pending_buys=row["pending_buys"],
         position_quantity=row["position_quantity"],
         in_flight=row["in_flight"],
+        breaker_override=row["breaker_override"] or "",
         exposure=exposure,
     )
 

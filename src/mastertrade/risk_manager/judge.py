@@ -54,7 +54,7 @@ def judge(
         requested = requested_quantity(case, limits) if quantity is None else whole_lots(case, quantity)
     except Exception as error:  # noqa: BLE001 - whatever went wrong, the answer is no and the reason is kept
         checks.append(_broken(REQUEST, error))
-    sized = replace(case, quantity=requested)
+    sized = replace(case, quantity=requested, requested=requested)
     for rule in rules:
         check = _evaluate(rule, sized, limits)
         checks.append(check)

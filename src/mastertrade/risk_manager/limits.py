@@ -56,6 +56,10 @@ class _Bounds:
     tighter: Tighter = Tighter.LOWER
 
 
+FAR: Final = Decimal(100)
+"""Of limits that verdicts of before they existed do not have: those are judged again as they were."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
     """What one judgement is held against. Percentages are percent of the account's equity where nothing else is said,
@@ -94,6 +98,11 @@ class Limits:
     ]
     max_weekly_loss_percent: Annotated[Decimal, _Bounds("%", "0", "100", "since Monday, unrealised included")]
     max_drawdown_percent: Annotated[Decimal, _Bounds("%", "0", "100", "below the highest equity ever")]
+    breaker_warning_percent: Annotated[Decimal, _Bounds("%", "0", "100", "drawdown that takes entries to 0.75")] = FAR
+    breaker_level_1_percent: Annotated[Decimal, _Bounds("%", "0", "100", "drawdown that halves entries")] = FAR
+    breaker_level_2_percent: Annotated[Decimal, _Bounds("%", "0", "100", "drawdown that ends entries")] = FAR
+    breaker_level_3_percent: Annotated[Decimal, _Bounds("%", "0", "100", "drawdown that sells everything")] = FAR
+    breaker_daily_percent: Annotated[Decimal, _Bounds("%", "0", "100", "loss of a day that halves entries")] = FAR
     reserve_percent: Annotated[Decimal, _Bounds("%", "0", "100", "that stays free of orders", Tighter.HIGHER)]
     min_notional: Annotated[Decimal, _Bounds("", "0", "1e9", "smallest entry", Tighter.HIGHER)]
     max_notional: Annotated[Decimal, _Bounds("", "0", "1e12", "largest entry")]

@@ -26,6 +26,9 @@ SELECT i.*, a.venue AS account_venue, a.quote_asset,
          WHERE o.strategy_id = s.id AND o.instrument_id = i.id AND o.account_id = a.id AND o.status = 'open'
        ) AS position_quantity,
        in_flight(a.id, s.id, i.id, :now) AS in_flight,
+       (SELECT format('held open until %s by %s: %s', to_char(k.override_until AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI'),
+                      k.override_by, k.override_reason)
+          FROM risk_breakers k WHERE k.account_id = a.id AND k.override_until > :now) AS breaker_override,
        (SELECT string_agg(format('%s is %s by %s: %s', t.scope, t.mode, t.actor, t.reason), ', ' ORDER BY t.scope)
           FROM trading_state t WHERE t.mode <> 'running'
            AND t.scope = ANY (w.scopes)) AS halts,

@@ -19,6 +19,7 @@ Rule = Callable[[Case, Limits], Check]
 RULES: tuple[Rule, ...] = (
     admission.trading_state,
     admission.locks,
+    losses.circuit_breaker,
     admission.signal_age,
     admission.price_age,
     admission.nothing_in_flight,
