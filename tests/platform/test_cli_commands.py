@@ -143,6 +143,20 @@ def test_alerts_are_listed_and_acknowledged(mastertrade: CommandLine) -> None:
     assert "there is no open alert 'nothing'" in missing.err
 
 
+def test_locks_and_the_circuit_breaker_are_shown(mastertrade: CommandLine) -> None:
+    found = mastertrade("risk", "locks", "--past", "--json").json()["locks"]
+    assert all(one["reason"] and one["ends_at"] > one["starts_at"] for one in found)
+    assert mastertrade("risk", "locks").code == 0
+    unknown = mastertrade("risk", "locks", "lift", "018d5c7e-5640-76d9-8067-eed5ff4f163b", "--reason", "x")
+    assert (unknown.code, "there is no lock" in unknown.err) == (3, True)
+    assert "is no id" in mastertrade("risk", "locks", "lift", "seven", "--reason", "x").err
+    breakers = {one["account"]: one for one in mastertrade("risk", "breaker", "--json").json()["breakers"]}
+    assert (breakers["demo-1"]["level"], breakers["demo-1"]["override_until"]) == ("none", None)
+    held = mastertrade("risk", "breaker", "override", "--account", "demo-1", "--reason", "looked").out
+    assert held == "the circuit breaker of demo-1 is held open until 2024-02-01 00:00:00 UTC\n"
+    assert "looked" in mastertrade("risk", "breaker").out
+
+
 def test_an_order_is_judged_without_being_placed(mastertrade: CommandLine) -> None:
     orders = mastertrade("sql", "SELECT count(*) AS n FROM verdicts", "--json").json()["rows"][0]["n"]
     large = mastertrade("risk", "check", "BUY", "0.5", "BTC/USDT", "--json").json()

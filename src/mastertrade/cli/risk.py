@@ -12,6 +12,7 @@ from mastertrade.cli.risk_alerts import alerts
 from mastertrade.cli.risk_check import check
 from mastertrade.cli.risk_flatten import flatten
 from mastertrade.cli.risk_limits import limits
+from mastertrade.cli.risk_locks import breaker, locks
 from mastertrade.cli.risk_refusals import refusals
 from mastertrade.cli.trading import halt, reduce, resume
 from mastertrade.cli.wording import NOTHING, amount, count, moment, money, words
@@ -28,6 +29,8 @@ WINDOW_DAYS = 252
 risk = typer.Typer(help="What is at risk: holdings, losses that may come, crashes.", no_args_is_help=True)
 risk.add_typer(limits, name="limits")
 risk.add_typer(alerts, name="alerts")
+risk.add_typer(locks, name="locks")
+risk.add_typer(breaker, name="breaker")
 risk.command("refusals")(refusals)
 risk.command("check")(check)
 for command in (halt, reduce, resume, flatten):

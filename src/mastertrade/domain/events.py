@@ -143,6 +143,20 @@ class ExitsWanted(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CircuitBreakerChanged(Event):
+    """An account's losses reached or left a level."""
+
+    account_id: UUID
+    before: str
+    level: str
+    reason: str
+
+    @property
+    def key(self) -> str:
+        return f"circuit_breaker:{self.account_id}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RiskAlertChanged(Event):
     """``change`` is raised, escalated or resolved; an alert that stands as it was is no news."""
 
@@ -173,6 +187,7 @@ EVENT_TYPES: dict[str, type[Event]] = {
         OpportunityFound,
         TradingStateChanged,
         ExitsWanted,
+        CircuitBreakerChanged,
         RiskAlertChanged,
     )
 }

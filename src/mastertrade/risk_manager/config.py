@@ -1,6 +1,7 @@
 """Settings of the risk manager; names and defaults of the older system where it had them."""
 
 from collections.abc import Mapping
+from datetime import timedelta
 from decimal import Decimal
 from typing import Final
 
@@ -8,6 +9,7 @@ from pydantic import Field
 
 from mastertrade.risk_manager.asset_classes import AssetClass
 from mastertrade.risk_manager.limits import KINDS, Limits
+from mastertrade.risk_manager.protections import Protections
 from mastertrade.shared.config import Settings
 
 SETTING_OF: Final = {
@@ -133,6 +135,39 @@ class RiskSettings(Settings):
     )
     defi_max_position_percent: Decimal = Field(Decimal(3), gt=0, le=100, validation_alias="DEFI_MAX_POSITION_PERCENT")
     """The largest share of equity in one asset of the class; the tighter of it and the one above counts."""
+    cooldown_minutes: int = Field(0, ge=0, le=100_000, validation_alias="COOLDOWN_MINUTES")
+    """How long a market that was just sold is not bought again; 0 is off."""
+    stop_guard_count: int = Field(4, ge=0, le=1000, validation_alias="STOP_GUARD_COUNT")
+    """Stopped-out losses of a strategy within the window that lock it; 0 is off."""
+    stop_guard_window_minutes: int = Field(1440, ge=1, le=100_000, validation_alias="STOP_GUARD_WINDOW_MINUTES")
+    stop_guard_lock_minutes: int = Field(240, ge=1, le=100_000, validation_alias="STOP_GUARD_LOCK_MINUTES")
+    low_profit_trades: int = Field(20, ge=0, le=1000, validation_alias="LOW_PROFIT_TRADES")
+    """So many trades of a strategy in a market are looked at; 0 is off."""
+    low_profit_percent: Decimal = Field(Decimal("-0.5"), ge=-100, le=100, validation_alias="LOW_PROFIT_PERCENT")
+    """A mean result below locks the market."""
+    low_profit_lock_minutes: int = Field(1440, ge=1, le=100_000, validation_alias="LOW_PROFIT_LOCK_MINUTES")
+    max_consecutive_losses: int = Field(5, ge=0, le=1000, validation_alias="MAX_CONSECUTIVE_LOSSES")
+    """Losing trades of a strategy in a row that lock it; 0 is off."""
+    consecutive_losses_lock_minutes: int = Field(
+        1440, ge=1, le=100_000, validation_alias="CONSECUTIVE_LOSSES_LOCK_MINUTES"
+    )
+    drawdown_lock_percent: Decimal = Field(Decimal(15), ge=0, le=100, validation_alias="DRAWDOWN_LOCK_PERCENT")
+    """A drawdown, open positions included, that locks the account; 0 is off."""
+    drawdown_lock_minutes: int = Field(1440, ge=1, le=100_000, validation_alias="DRAWDOWN_LOCK_MINUTES")
+    volatility_lock_factor: Decimal = Field(Decimal(3), ge=0, le=100, validation_alias="VOLATILITY_LOCK_FACTOR")
+    """Times its usual volatility at which a market is locked, if above HIGH_VOLATILITY_THRESHOLD; 0 is off."""
+    volatility_lock_minutes: int = Field(60, ge=1, le=100_000, validation_alias="VOLATILITY_LOCK_MINUTES")
+    spread_lock_percent: Decimal = Field(Decimal(1), ge=0, le=100, validation_alias="SPREAD_LOCK_PERCENT")
+    """Between recorded bid and ask, above which a market is locked; 0 is off."""
+    spread_lock_minutes: int = Field(5, ge=1, le=100_000, validation_alias="SPREAD_LOCK_MINUTES")
+    stale_data_minutes: int = Field(10, ge=0, le=100_000, validation_alias="STALE_DATA_MINUTES")
+    """A market without a candle for so long is locked until it has one again; 0 is off."""
+    reject_storm_count: int = Field(5, ge=0, le=1000, validation_alias="REJECT_STORM_COUNT")
+    """Rejected orders of an account within a minute that lock it; 0 is off."""
+    reject_storm_lock_minutes: int = Field(15, ge=1, le=100_000, validation_alias="REJECT_STORM_LOCK_MINUTES")
+    clock_skew_lock_s: int = Field(5, ge=0, le=3600, validation_alias="CLOCK_SKEW_LOCK_SECONDS")
+    """A candle that closes later than our clock says by more locks everything; 0 is off."""
+    clock_skew_lock_minutes: int = Field(10, ge=1, le=100_000, validation_alias="CLOCK_SKEW_LOCK_MINUTES")
     portfolio_check_interval_s: int = Field(300, ge=60, le=86_400, validation_alias="PORTFOLIO_CHECK_INTERVAL")
     """How often accounts are looked at, in seconds of the market's time."""
     high_volatility_threshold: Decimal = Field(
@@ -146,6 +181,33 @@ class RiskSettings(Settings):
 
     def limits(self) -> Limits:
         return Limits(**{name: getattr(self, SETTING_OF.get(name, name)) for name in KINDS})
+
+    def protections(self) -> Protections:
+        def minutes(number: int) -> timedelta:
+            return timedelta(minutes=number)
+
+        return Protections(
+            cooldown=minutes(self.cooldown_minutes),
+            stop_count=self.stop_guard_count,
+            stop_window=minutes(self.stop_guard_window_minutes),
+            stop_lock=minutes(self.stop_guard_lock_minutes),
+            low_profit_trades=self.low_profit_trades,
+            low_profit_percent=self.low_profit_percent,
+            low_profit_lock=minutes(self.low_profit_lock_minutes),
+            losses_in_a_row=self.max_consecutive_losses,
+            losses_lock=minutes(self.consecutive_losses_lock_minutes),
+            drawdown_percent=self.drawdown_lock_percent,
+            drawdown_lock=minutes(self.drawdown_lock_minutes),
+            volatility_factor=self.volatility_lock_factor,
+            volatility_lock=minutes(self.volatility_lock_minutes),
+            spread_percent=self.spread_lock_percent,
+            spread_lock=minutes(self.spread_lock_minutes),
+            stale_after=minutes(self.stale_data_minutes),
+            rejects=self.reject_storm_count,
+            rejects_lock=minutes(self.reject_storm_lock_minutes),
+            skew=timedelta(seconds=self.clock_skew_lock_s),
+            skew_lock=minutes(self.clock_skew_lock_minutes),
+        )
 
     def class_limits(self) -> Mapping[AssetClass, Mapping[str, Decimal]]:
         """Of classes that have numbers of their own."""

@@ -5,6 +5,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
+from uuid import UUID
 
 from mastertrade.domain.events import (
     CandlesClosed,
@@ -20,8 +21,9 @@ from mastertrade.domain.risk import Check, Disposition, TradingMode, TradingStat
 from mastertrade.domain.strategy import Signal
 from mastertrade.messaging.bus import Bus, Subscription
 from mastertrade.risk_manager.config import RiskSettings
-from mastertrade.risk_manager.exits import FLATTEN, Exits
+from mastertrade.risk_manager.exits import CIRCUIT_BREAKER, FLATTEN, Exits
 from mastertrade.risk_manager.gathering import Gatherer, Inputs
+from mastertrade.risk_manager.guards import Guards
 from mastertrade.risk_manager.judge import Judgement, SizedOrder, judge
 from mastertrade.risk_manager.limits import Limits
 from mastertrade.risk_manager.market_risk import BarsOf, MarketRisk
@@ -64,7 +66,17 @@ class RiskManager(Service):
         markets = MarketRisk(bars_of=bars_of, window_days=settings.var_lookback_days)
         self._gatherer = Gatherer(defaults=settings.limits(), class_defaults=settings.class_limits(), markets=markets)
         self._exits = Exits(bus=bus)
-        self._watch = RiskWatch(settings=settings, bus=bus, bars_of=bars_of, markets=markets, gatherer=self._gatherer)
+        self._guards = Guards(rules=settings.protections())
+        self._watch = RiskWatch(
+            settings=settings,
+            bus=bus,
+            bars_of=bars_of,
+            markets=markets,
+            gatherer=self._gatherer,
+            guards=self._guards,
+            exits=self._exits,
+            stop_trading=self._stop_trading,
+        )
         self._bus = bus
         self._manager = manager
         self._database = RiskPostgresDatabase()
@@ -172,6 +184,7 @@ class RiskManager(Service):
         if self._watch.is_due(closed_at):
             await self._database.mark_book(tx, event.venues, at=closed_at)
             await self._watch.look(tx, event.venues, at=closed_at)
+        await self._guards.after_close(tx, event.venues, at=closed_at, now=self._clock.now())
         await self._exits.ask(tx, at=closed_at, timeframe_s=event.interval_s, venues=event.venues)
 
     async def on_exits_wanted(self, event: ExitsWanted, tx: Transaction) -> None:
@@ -181,6 +194,7 @@ class RiskManager(Service):
     async def on_order_filled(self, event: OrderFilled, tx: Transaction) -> None:
         if event.strategy_id is not None:
             await self._database.move_position(tx, event)
+            await self._guards.after_fill(tx, event)
 
     # --- trading state ---
 
@@ -197,6 +211,11 @@ class RiskManager(Service):
             return state
 
         return await retry(change, when=lambda error: isinstance(error, DatabaseBusy), backoff=HALT_BACKOFF)
+
+    async def _stop_trading(self, tx: Transaction, scope: str, reason: str) -> None:
+        now = self._clock.now()
+        state = await self._database.halt_trading(tx, scope=scope, reason=reason, actor=CIRCUIT_BREAKER, at=now)
+        await self._publish_state(tx, state)
 
     async def resume(self, scope: str, reason: str, actor: str) -> TradingState:
         """Other scopes stay as they are: an account resumed under a global halt stays halted."""
@@ -233,6 +252,25 @@ class RiskManager(Service):
                 ExitsWanted(id=new_id(market_time), occurred_at=market_time, scope=scope), within=tx
             )
         return count
+
+    # --- locks and the circuit breaker, for people ---
+
+    async def locks(self, *, with_past: bool = False) -> list[dict[str, Any]]:
+        """What holds entries back in the market's present, the newest first."""
+        return await self._guards.locks(self._manager, at=await self.market_time(), with_past=with_past)
+
+    async def lift(self, id: UUID, reason: str, actor: str) -> None:
+        """NotFound where there is no such lock, or it was lifted already."""
+        at = await self.market_time()
+        await self._guards.lift(self._manager, id, reason=reason, actor=actor, at=at)
+
+    async def breakers(self, account: str | None = None) -> list[dict[str, Any]]:
+        """The circuit breaker of every account, or of one."""
+        return await self._guards.breakers(self._manager, account)
+
+    async def hold_breaker_open(self, account: str | None, reason: str, actor: str) -> dict[str, Any]:
+        """Until the next UTC day of the account's market, whatever it loses."""
+        return await self._guards.hold_open(self._manager, account, reason=reason, actor=actor)
 
     async def market_time(self) -> datetime:
         """Of the account marked last; the clock's where none was ever marked."""
