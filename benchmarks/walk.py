@@ -50,8 +50,12 @@ from mastertrade.shared.postgres_manager import PostgresManager
 ROUNDS = 4
 COMMITS_S, PLAY_S = 1.5, 4.0
 START = datetime(2024, 1, 1, tzinfo=UTC)
-WIDE = ("MAX_SINGLE_POSITION_PERCENT", "MAX_DAILY_LOSS_PERCENT", "MAX_DRAWDOWN_PERCENT")
-LIMITS = {"DEFAULT_POSITION_PERCENT": "1", **dict.fromkeys(WIDE, "100")}
+WIDE = (
+    *("MAX_SINGLE_POSITION_PERCENT", "MAX_DAILY_LOSS_PERCENT", "MAX_DRAWDOWN_PERCENT", "BREAKER_WARNING_PERCENT"),
+    *("BREAKER_LEVEL_1_PERCENT", "BREAKER_LEVEL_2_PERCENT", "BREAKER_LEVEL_3_PERCENT", "CIRCUIT_BREAKER_LOSS_PERCENT"),
+)
+OFF = ("MAX_CONSECUTIVE_LOSSES", "LOW_PROFIT_TRADES", "DRAWDOWN_LOCK_PERCENT")
+LIMITS = {"DEFAULT_POSITION_PERCENT": "1", **dict.fromkeys(WIDE, "100"), **dict.fromkeys(OFF, "0")}
 """So that signals walk to their end."""
 STEPS = {"NEW": "order written", "SUBMITTING": "about to be sent", "OPEN": "accepted", "FILLED": "fill booked"}
 COUNTS = (

@@ -143,6 +143,23 @@ def test_alerts_are_listed_and_acknowledged(mastertrade: CommandLine) -> None:
     assert "there is no open alert 'nothing'" in missing.err
 
 
+def test_stops_are_shown_and_moved(mastertrade: CommandLine) -> None:
+    found = {
+        one["symbol"]: one for one in mastertrade("risk", "stops", "--account", "demo-1", "--json").json()["stops"]
+    }
+    held = mastertrade("risk", "status", "--account", "demo-1", "--json").json()["parts"]
+    assert set(found) == {part["symbol"] for part in held}, "each position has its stop"
+    symbol, one = next(iter(found.items()))
+    assert symbol in mastertrade("risk", "stops").out
+    loosened = mastertrade("risk", "stops", "move", one["id"], "0.01")
+    assert (loosened.code, "--confirm" in loosened.err) == (2, True)
+    assert mastertrade("risk", "stops", "set", one["id"], "--type", "trailing", "--distance", "1", "--json").code == 0
+    wrong = mastertrade("risk", "stops", "set", one["id"], "--type", "fixed", "--initial", "90")
+    assert "initial_stop_percent 90.0 of a stop is outside 0.1 to 20" in wrong.err
+    assert mastertrade("risk", "stops", "move", one["id"], "high").code == 2
+    assert "has no stop" in mastertrade("risk", "stops", "cancel", one["id"], "--reason", "tested").out
+
+
 def test_locks_and_the_circuit_breaker_are_shown(mastertrade: CommandLine) -> None:
     found = mastertrade("risk", "locks", "--past", "--json").json()["locks"]
     assert all(one["reason"] and one["ends_at"] > one["starts_at"] for one in found)

@@ -22,7 +22,12 @@ STRATEGIES: tuple[tuple[str, int, dict[str, Any]], ...] = (
     ("rsi_reversion", 60, {"period": 3, "oversold": 45.0, "exit": 55.0}),
 )
 """Impatient, so that every minute has signals."""
-RISK = {"MAX_SINGLE_POSITION_PERCENT": "20", "MAX_DAILY_LOSS_PERCENT": "100", "MAX_DRAWDOWN_PERCENT": "100"}
+RISK = {
+    "MAX_SINGLE_POSITION_PERCENT": "20", "MAX_DAILY_LOSS_PERCENT": "100", "MAX_DRAWDOWN_PERCENT": "100",
+    "MAX_CONSECUTIVE_LOSSES": "0", "LOW_PROFIT_TRADES": "0", "DRAWDOWN_LOCK_PERCENT": "0",
+    **dict.fromkeys(("BREAKER_WARNING_PERCENT", "BREAKER_LEVEL_1_PERCENT", "BREAKER_LEVEL_2_PERCENT"), "100"),
+    **dict.fromkeys(("BREAKER_LEVEL_3_PERCENT", "CIRCUIT_BREAKER_LOSS_PERCENT"), "100"),
+}  # fmt: skip
 """Limits that do not end the trading of strategies that lose as steadily as these."""
 
 

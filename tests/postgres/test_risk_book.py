@@ -121,8 +121,9 @@ async def test_a_closed_position_s_stops_are_cancelled(database: PostgresManager
         str(opened),
     )
     await fill(office, Side.SELL, "0.1", "50000", held="0", entry="50000")
-    rows = await database.fetch("SELECT status FROM stop_losses ORDER BY id")
+    rows = await database.fetch("SELECT status FROM stop_losses WHERE id IN ('sl_1', 'sl_2') ORDER BY id")
     assert [row["status"] for row in rows] == ["cancelled", "triggered"]
+    assert await database.fetchval("SELECT count(*) FROM stop_losses WHERE status = 'active'") == 0
 
 
 async def test_a_fill_of_no_strategy_moves_no_position(database: PostgresManager) -> None:

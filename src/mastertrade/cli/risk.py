@@ -14,6 +14,7 @@ from mastertrade.cli.risk_flatten import flatten
 from mastertrade.cli.risk_limits import limits
 from mastertrade.cli.risk_locks import breaker, locks
 from mastertrade.cli.risk_refusals import refusals
+from mastertrade.cli.risk_stops import stops
 from mastertrade.cli.trading import halt, reduce, resume
 from mastertrade.cli.wording import NOTHING, amount, count, moment, money, words
 from mastertrade.platform import risk_meter
@@ -30,6 +31,7 @@ risk = typer.Typer(help="What is at risk: holdings, losses that may come, crashe
 risk.add_typer(limits, name="limits")
 risk.add_typer(alerts, name="alerts")
 risk.add_typer(locks, name="locks")
+risk.add_typer(stops, name="stops")
 risk.add_typer(breaker, name="breaker")
 risk.command("refusals")(refusals)
 risk.command("check")(check)

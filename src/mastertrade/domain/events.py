@@ -143,6 +143,22 @@ class ExitsWanted(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StopTriggered(Event):
+    """The market touched a stop; the exit of its position is wanted."""
+
+    stop_id: str
+    account_id: UUID
+    instrument_id: int
+    symbol: str
+    stop_price: Decimal
+    market_price: Decimal
+
+    @property
+    def key(self) -> str:
+        return f"{self.account_id}:{self.instrument_id}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CircuitBreakerChanged(Event):
     """An account's losses reached or left a level."""
 
@@ -187,6 +203,7 @@ EVENT_TYPES: dict[str, type[Event]] = {
         OpportunityFound,
         TradingStateChanged,
         ExitsWanted,
+        StopTriggered,
         CircuitBreakerChanged,
         RiskAlertChanged,
     )

@@ -1,6 +1,7 @@
 """The risk manager: a verdict for every signal, a reservation for every approval, marks for the book, the halt."""
 
 import logging
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -28,6 +29,7 @@ from mastertrade.risk_manager.judge import Judgement, SizedOrder, judge
 from mastertrade.risk_manager.limits import Limits
 from mastertrade.risk_manager.market_risk import BarsOf, MarketRisk
 from mastertrade.risk_manager.postgres_database import ALREADY_JUDGED, COMMITTED, UNKNOWN_SIGNAL, RiskPostgresDatabase
+from mastertrade.risk_manager.stop_keeper import StopKeeper
 from mastertrade.risk_manager.watch import RiskWatch
 from mastertrade.shared.clock import Clock
 from mastertrade.shared.errors import DatabaseBusy, NotFound, UsageError
@@ -66,6 +68,7 @@ class RiskManager(Service):
         markets = MarketRisk(bars_of=bars_of, window_days=settings.var_lookback_days)
         self._gatherer = Gatherer(defaults=settings.limits(), class_defaults=settings.class_limits(), markets=markets)
         self._exits = Exits(bus=bus)
+        self._stops = StopKeeper(settings=settings, bus=bus, bars_of=bars_of, markets=markets)
         self._guards = Guards(rules=settings.protections())
         self._watch = RiskWatch(
             settings=settings,
@@ -184,6 +187,7 @@ class RiskManager(Service):
         if self._watch.is_due(closed_at):
             await self._database.mark_book(tx, event.venues, at=closed_at)
             await self._watch.look(tx, event.venues, at=closed_at)
+        await self._stops.look(tx, event.candles, at=closed_at)
         await self._guards.after_close(tx, event.venues, at=closed_at, now=self._clock.now())
         await self._exits.ask(tx, at=closed_at, timeframe_s=event.interval_s, venues=event.venues)
 
@@ -194,6 +198,7 @@ class RiskManager(Service):
     async def on_order_filled(self, event: OrderFilled, tx: Transaction) -> None:
         if event.strategy_id is not None:
             await self._database.move_position(tx, event)
+            await self._stops.attach(tx, event)
             await self._guards.after_fill(tx, event)
 
     # --- trading state ---
@@ -252,6 +257,36 @@ class RiskManager(Service):
                 ExitsWanted(id=new_id(market_time), occurred_at=market_time, scope=scope), within=tx
             )
         return count
+
+    # --- stops, for people ---
+
+    async def stops(self, account: str | None = None, *, with_past: bool = False) -> list[dict[str, Any]]:
+        """What protects each position, and with ``with_past`` what did."""
+        return await self._stops.shown(self._manager, account, with_past=with_past)
+
+    async def change_stop(
+        self,
+        which: str,
+        *,
+        price: Decimal | None = None,
+        config: Mapping[str, Any] | None = None,
+        is_loosened: bool = False,
+        reason: str,
+        actor: str,
+    ) -> dict[str, Any]:
+        """Of a live stop by its id or market: another price, or other rules, which may only tighten it at once unless
+        ``is_loosened``."""
+        at = await self.market_time()
+        async with self._manager.transaction() as tx:
+            return await self._stops.change(
+                tx, which, price=price, config=config or {}, is_loosened=is_loosened, reason=reason, actor=actor, at=at
+            )
+
+    async def cancel_stop(self, which: str, reason: str, actor: str) -> str:
+        """The id of the stop that is no more; its position has none until it is enlarged."""
+        at = await self.market_time()
+        async with self._manager.transaction() as tx:
+            return await self._stops.cancel(tx, which, reason=reason, actor=actor, at=at)
 
     # --- locks and the circuit breaker, for people ---
 
