@@ -10,11 +10,11 @@ from uuid import UUID
 
 from mastertrade.risk_manager import legacy
 from mastertrade.risk_manager import legacy_models as shapes
+from mastertrade.risk_manager.legacy_figures import LegacyFigures
 from mastertrade.risk_manager.models import RiskAlert, RiskMetrics, StopLossOrder
 from mastertrade.risk_manager.postgres_database import RiskPostgresDatabase
 from mastertrade.shared.clock import Clock
 from mastertrade.shared.errors import UsageError
-from mastertrade.shared.owned_database import OwnedDatabase
 from mastertrade.shared.postgres_manager import PostgresManager, Transaction
 from mastertrade.shared.serialization import AttrDict, get_attr, parse_datetime, to_serializable
 
@@ -23,7 +23,7 @@ __all__ = ["RiskManagementDatabase", "RiskPostgresDatabase", "database"]
 StrategyId = str | UUID | int
 
 
-class RiskManagementDatabase(OwnedDatabase):
+class RiskManagementDatabase(LegacyFigures):
     """The risk manager's tables for people and programs that know the older system's API."""
 
     application_name = "risk_manager"
