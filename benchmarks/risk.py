@@ -199,7 +199,12 @@ async def measure_judging(manager: PostgresManager) -> dict[str, Any]:
 
 async def gather(manager: PostgresManager, settings: RiskSettings, signal: Signal) -> Inputs:
     markets = MarketRisk(bars_of=DatabaseBars, window_days=settings.var_lookback_days)
-    gatherer = Gatherer(defaults=settings.limits(), class_defaults=settings.class_limits(), markets=markets)
+    gatherer = Gatherer(
+        defaults=settings.limits(),
+        class_defaults=settings.class_limits(),
+        markets=markets,
+        sizing=settings.sizing(),
+    )
     async with manager.transaction() as tx:
         return await gatherer.gather(tx, signal, mode=TradingMode.RUNNING, now=NOW)
 

@@ -57,7 +57,7 @@ async def test_every_check_is_stored_with_its_value_and_limit(database: Postgres
     event = await office.raise_signal(confidence=90.0)
     await office.judge(event)
     rows = await database.fetch("SELECT * FROM verdict_checks ORDER BY position")
-    assert [row["name"] for row in rows] == [rule.__name__ for rule in RULES]
+    assert [row["name"] for row in rows] == ["sizing", *(rule.__name__ for rule in RULES)]
     cap = await office.check(event, "position_size")
     assert (cap["value"], cap["limit"], cap["unit"], cap["passed"], cap["reduced_to"]) == (
         6.0,

@@ -25,7 +25,8 @@ def holding(asset: str, number: int, value: float | None) -> Holding:
 def book(*holdings: Holding, equity: float = 10_000.0) -> Book:
     return Book(
         account_id=UUID(int=1), account="one", venue="paper", quote="USDT", as_of=NOW, equity=Decimal(str(equity)),
-        cash=Decimal(0), high_water_mark=Decimal(str(equity)) * 2, holdings=holdings,
+        cash=Decimal(0), high_water_mark=Decimal(str(equity)) * 2, high_water_at=NOW,
+        max_drawdown=Decimal(0), holdings=holdings,
     )  # fmt: skip
 
 

@@ -24,7 +24,7 @@ def failed(case: Case, **limits: Any) -> set[str]:
 def test_an_ordinary_entry_passes_every_check_whole() -> None:
     judgement = judged(entry())
     assert judgement.verdict.disposition is Disposition.APPROVED
-    assert [check.name for check in judgement.verdict.checks] == [rule.__name__ for rule in RULES]
+    assert [check.name for check in judgement.verdict.checks] == ["sizing", *(rule.__name__ for rule in RULES)]
     assert all(check.passed and check.reduced_to is None for check in judgement.verdict.checks)
 
 

@@ -9,6 +9,7 @@ from mastertrade.domain.orders import Side
 from mastertrade.domain.risk import TradingMode
 from mastertrade.domain.strategy import Signal, SignalType
 from mastertrade.risk_manager.exposure import Exposure
+from mastertrade.risk_manager.sizing_methods import USUAL, Sizing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +52,7 @@ class Case:
     in_flight: str
     """What of this strategy and instrument may still trade, in words; empty for nothing."""
     exposure: Exposure
+    sizing: Sizing = USUAL
     breaker_override: str = ""
     """Until when, by whom and why the circuit breaker is held open for the account; empty where it is not."""
     requested: Decimal = Decimal(0)

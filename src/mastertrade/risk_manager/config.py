@@ -10,6 +10,7 @@ from pydantic import Field
 from mastertrade.risk_manager.asset_classes import AssetClass
 from mastertrade.risk_manager.limits import KINDS, Limits
 from mastertrade.risk_manager.protections import Protections
+from mastertrade.risk_manager.sizing_methods import Sizing, SizingMethod
 from mastertrade.shared.config import Settings
 
 SETTING_OF: Final = {
@@ -45,6 +46,10 @@ class RiskSettings(Settings):
         Decimal(2), ge=Decimal("0.1"), le=50, validation_alias="DEFAULT_STOP_LOSS_PERCENT"
     )
     """The stop's distance where the market's volatility is not known."""
+    sizing_method: SizingMethod = Field(SizingMethod.FIXED_FRACTION, validation_alias="SIZING_METHOD")
+    """How entries are sized, where their strategy does not say otherwise."""
+    volatility_target_percent: Decimal = Field(Decimal(20), gt=0, le=1000, validation_alias="VOLATILITY_TARGET_PERCENT")
+    """What a position may move in a year, for the method volatility_target."""
     max_single_position_percent: Decimal = Field(
         Decimal(5), gt=0, le=100, validation_alias="MAX_SINGLE_POSITION_PERCENT"
     )
@@ -181,6 +186,13 @@ class RiskSettings(Settings):
 
     def limits(self) -> Limits:
         return Limits(**{name: getattr(self, SETTING_OF.get(name, name)) for name in KINDS})
+
+    def sizing(self) -> Sizing:
+        return Sizing(
+            method=self.sizing_method,
+            volatility_target=float(self.volatility_target_percent) / 100,
+            wild=float(self.high_volatility_threshold),
+        )
 
     def protections(self) -> Protections:
         def minutes(number: int) -> timedelta:

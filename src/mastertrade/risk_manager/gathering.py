@@ -1,7 +1,8 @@
 """Gathering a case: the row of facts, the limits that count for it, and how its market moves with what is held."""
 
+import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -15,8 +16,11 @@ from mastertrade.risk_manager.exposure import Exposure, Held, exposure_of
 from mastertrade.risk_manager.limits import Effective, Limits, ScopedLimit, effective, scopes_of
 from mastertrade.risk_manager.market_risk import MarketRisk
 from mastertrade.risk_manager.postgres_database import RiskPostgresDatabase
+from mastertrade.risk_manager.sizing_methods import Sizing, SizingMethod
 from mastertrade.shared.postgres_manager import Database, Row, Transaction
 from mastertrade.shared.serialization import from_json_object, to_json_object
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,7 +49,9 @@ class Gatherer:
         defaults: Limits,
         class_defaults: Mapping[AssetClass, Mapping[str, Decimal]],
         markets: MarketRisk,
+        sizing: Sizing,
     ) -> None:
+        self._sizing = sizing
         self._defaults = defaults
         self._class_defaults = class_defaults
         self._markets = markets
@@ -63,7 +69,9 @@ class Gatherer:
         )
         exposure = await self._exposure(tx, row, instrument, found.limits, now)
         return Inputs(
-            case=_case(signal, instrument, row, exposure, mode, now), limits=found.limits, limits_version=found.version
+            case=_case(signal, instrument, row, exposure, mode, now, self._sizing),
+            limits=found.limits,
+            limits_version=found.version,
         )
 
     async def limits(self, db: Database, scopes: tuple[str, ...], *, version: int) -> Effective:
@@ -101,7 +109,13 @@ class Gatherer:
 
 
 def _case(
-    signal: Signal, instrument: Instrument, row: Row, exposure: Exposure, mode: TradingMode, now: datetime
+    signal: Signal,
+    instrument: Instrument,
+    row: Row,
+    exposure: Exposure,
+    mode: TradingMode,
+    now: datetime,
+    sizing: Sizing,
 ) -> Case:
     price, price_as_of = _newest_price(signal, row)
     close, counted_at, day = row["last_close"], row["counted_at"], row["marked_day"]
@@ -143,6 +157,24 @@ def _case(
         in_flight=row["in_flight"],
         breaker_override=row["breaker_override"] or "",
         exposure=exposure,
+    )
+
+
+def _sizing(row: Row, usual: Sizing) -> Sizing:
+    """The strategy's own method, with what its trades say. A method nobody knows sizes as usual, and is logged."""
+    method, own = usual.method, row["sizing_method"]
+    if own is not None:
+        try:
+            method = SizingMethod(own)
+        except ValueError:
+            log.error("a strategy's sizing %r is not used; known are %s", own, ", ".join(SizingMethod))
+    return replace(
+        usual,
+        method=method,
+        trades=row["trades"],
+        win_rate=row["win_rate"] or 0.0,
+        payoff=row["payoff"] or 0.0,
+        holding=row["holding"],
     )
 
 

@@ -51,7 +51,11 @@ def judge(
     checks: list[Check] = []
     requested = Decimal(0)
     try:
-        requested = requested_quantity(case, limits) if quantity is None else whole_lots(case, quantity)
+        if quantity is None:
+            requested, steps = requested_quantity(case, limits)
+            checks += steps
+        else:
+            requested = whole_lots(case, quantity)
     except Exception as error:  # noqa: BLE001 - whatever went wrong, the answer is no and the reason is kept
         checks.append(_broken(REQUEST, error))
     sized = replace(case, quantity=requested, requested=requested)

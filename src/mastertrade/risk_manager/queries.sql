@@ -26,6 +26,9 @@ SELECT i.*, a.venue AS account_venue, a.quote_asset,
          WHERE o.strategy_id = s.id AND o.instrument_id = i.id AND o.account_id = a.id AND o.status = 'open'
        ) AS position_quantity,
        in_flight(a.id, s.id, i.id, :now) AS in_flight,
+       s.configuration ->> 'sizing' AS sizing_method, t.trades, t.win_rate, t.payoff,
+       (SELECT count(DISTINCT o.strategy_id)::int FROM strategy_positions o
+         WHERE o.account_id = a.id AND o.status = 'open' AND o.strategy_id <> s.id) AS holding,
        (SELECT format('held open until %s by %s: %s', to_char(k.override_until AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI'),
                       k.override_by, k.override_reason)
           FROM risk_breakers k WHERE k.account_id = a.id AND k.override_until > :now) AS breaker_override,
@@ -45,6 +48,13 @@ SELECT i.*, a.venue AS account_venue, a.quote_asset,
   LEFT JOIN portfolio_balances q ON q.account_id = a.id AND q.asset = i.quote
   LEFT JOIN portfolio_balances b ON b.account_id = a.id AND b.asset = i.base
   LEFT JOIN LATERAL last_candle(i.id, :now) l ON true
+ CROSS JOIN LATERAL (
+       SELECT count(*)::int AS trades, (count(*) FILTER (WHERE p.realized_pnl > 0))::float8 / nullif(count(*), 0) AS win_rate,
+              (avg(p.realized_pnl) FILTER (WHERE p.realized_pnl > 0)
+               / nullif(-avg(p.realized_pnl) FILTER (WHERE p.realized_pnl <= 0), 0))::float8 AS payoff
+         FROM (SELECT o.realized_pnl FROM strategy_positions o
+                WHERE o.strategy_id = s.id AND o.account_id = a.id AND o.status = 'closed'
+                ORDER BY o.closed_at DESC LIMIT 500) p) t
  CROSS JOIN LATERAL scopes_around(a.id, s.id, i.id) AS w (scopes)
  CROSS JOIN LATERAL (
        SELECT coalesce(array_agg(e.asset ORDER BY e.asset), '{}') AS assets,

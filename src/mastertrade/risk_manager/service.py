@@ -66,7 +66,12 @@ class RiskManager(Service):
     ) -> None:
         super().__init__(clock=clock)
         markets = MarketRisk(bars_of=bars_of, window_days=settings.var_lookback_days)
-        self._gatherer = Gatherer(defaults=settings.limits(), class_defaults=settings.class_limits(), markets=markets)
+        self._gatherer = Gatherer(
+            defaults=settings.limits(),
+            class_defaults=settings.class_limits(),
+            markets=markets,
+            sizing=settings.sizing(),
+        )
         self._exits = Exits(bus=bus)
         self._stops = StopKeeper(settings=settings, bus=bus, bars_of=bars_of, markets=markets)
         self._guards = Guards(rules=settings.protections())

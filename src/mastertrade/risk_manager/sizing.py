@@ -1,13 +1,15 @@
 """Sizing: how much a signal asks for, what it would cost, and how much a given amount buys."""
 
+from dataclasses import replace
 from decimal import ROUND_FLOOR, Decimal, localcontext
 
 from mastertrade.domain.orders import round_down, round_up
-from mastertrade.quant.sizing import signal_multiplier
+from mastertrade.domain.risk import Check
 from mastertrade.risk_manager.asset_classes import MULTIPLIERS
 from mastertrade.risk_manager.case import Case
 from mastertrade.risk_manager.exposure import ASSUMED_VOLATILITY
 from mastertrade.risk_manager.limits import Limits
+from mastertrade.risk_manager.sizing_methods import Wish, amount_of
 
 HUNDRED = Decimal(100)
 QUOTE_UNIT = Decimal("0.00000001")
@@ -17,18 +19,38 @@ DIGITS = 60
 """Enough for an amount with 18 decimals times another: nothing is rounded on the way; quotients are cut downwards."""
 
 
-def requested_quantity(case: Case, limits: Limits) -> Decimal:
-    """What the signal asks for before any limit: an exit all its strategy holds, an entry a fixed share of equity.
+def requested_quantity(case: Case, limits: Limits) -> tuple[Decimal, tuple[Check, ...]]:
+    """What the signal asks for before any limit, and the steps that led there: an exit all its strategy holds, an entry
+    what the strategy's sizing method says, times the strategy's own multiplier.
 
-    The share of an entry is ``position_percent`` times the part its strength deserves. With the defaults an ordinary
-    signal (confidence 60 to 80) asks for 6 % x 0.8 = 4.8 % of equity, a little less than the position cap of 5 %, so
-    that it passes whole; a stronger one asks for 6 % and is cut to the cap.
+    By default that is a fixed fraction: ``position_percent`` times the part its strength deserves. An ordinary signal
+    (confidence 60 to 80) asks for 6 % x 0.8 = 4.8 % of equity, a little less than the position cap of 5 %, so that it
+    passes whole; a stronger one asks for 6 % and is cut to the cap.
     """
     if case.is_exit:
-        return whole_lots(case, case.position_quantity)
-    strength = signal_multiplier(case.signal.confidence / 100)
-    share = limits.position_percent / HUNDRED * Decimal(str(strength)) * Decimal(str(case.risk_multiplier))
-    return affordable_quantity(case, case.equity * share)
+        return whole_lots(case, case.position_quantity), ()
+    loss = loss_per_unit(case, limits)
+    with localcontext(prec=DIGITS):
+        costs = loss - case.price * stop_percent(case, limits) / HUNDRED
+    wish = Wish(
+        sizing=case.sizing,
+        equity=max(float(case.equity), 0.0),
+        price=float(case.price),
+        strength=case.signal.confidence / 100,
+        position_fraction=float(limits.position_percent / HUNDRED),
+        risk_fraction=float(limits.risk_per_trade_percent / HUNDRED),
+        loss_per_unit=float(loss),
+        costs_per_unit=float(costs),
+        exposure=case.exposure,
+        at=case.now,
+    )
+    amount, steps = amount_of(wish)
+    # Decimals of a float that is a product of a few decimals: what is noise beyond the fifteenth digit is cut.
+    wanted = Decimal(f"{amount:.15g}") * Decimal(str(case.risk_multiplier))
+    if case.risk_multiplier != 1.0:
+        told = f"{case.risk_multiplier:g} times that: the strategy's risk multiplier"
+        steps = (*steps, replace(steps[-1], name="sizing_multiplier", value=float(wanted), detail=told))
+    return affordable_quantity(case, wanted), steps
 
 
 def affordable_quantity(case: Case, amount: Decimal, cost_rate: Decimal = Decimal(0)) -> Decimal:

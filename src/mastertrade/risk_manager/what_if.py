@@ -55,6 +55,7 @@ class WhatIf:
             defaults=settings.limits(),
             class_defaults=settings.class_limits(),
             markets=MarketRisk(bars_of=bars_of, window_days=settings.var_lookback_days),
+            sizing=settings.sizing(),
         )
 
     async def ask(self, question: Question) -> Answer:
