@@ -204,6 +204,7 @@ async def gather(manager: PostgresManager, settings: RiskSettings, signal: Signa
         class_defaults=settings.class_limits(),
         markets=markets,
         sizing=settings.sizing(),
+        is_adaptive=settings.adaptive_limits,
     )
     async with manager.transaction() as tx:
         return await gatherer.gather(tx, signal, mode=TradingMode.RUNNING, now=NOW)

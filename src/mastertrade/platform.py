@@ -180,7 +180,13 @@ def what_if(manager: PostgresManager, settings: PlatformSettings) -> WhatIf:
 def limit_door(manager: PostgresManager, settings: PlatformSettings) -> LimitDoor:
     """Where people look at limits and change them; works with the database alone."""
     risk = settings.risk
-    return LimitDoor(manager=manager, clock=SystemClock(), defaults=risk.limits(), class_defaults=risk.class_limits())
+    return LimitDoor(
+        manager=manager,
+        clock=SystemClock(),
+        defaults=risk.limits(),
+        class_defaults=risk.class_limits(),
+        is_adaptive=risk.adaptive_limits,
+    )
 
 
 def market_door(manager: PostgresManager, settings: PlatformSettings) -> MarketDataService:

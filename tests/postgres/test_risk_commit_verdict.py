@@ -228,19 +228,20 @@ async def test_a_verdict_that_contradicts_itself_is_refused(
 # --- races ---
 
 
-async def test_eight_callers_on_one_balance_never_reserve_more_than_is_free(database: PostgresManager) -> None:
+async def test_sixteen_callers_on_one_balance_never_reserve_more_than_is_free(database: PostgresManager) -> None:
     office = await open_office(database, cash="1000")
     offices = [await office.another_strategy() for _ in range(24)]
     events = [await own.raise_signal() for own in offices]
-    barrier = asyncio.Barrier(8)
+    barrier = asyncio.Barrier(16)
 
     async def work(worker: int) -> list[str]:
         await barrier.wait()
         return [
-            await commit(own, event, reserve="130") for own, event in list(zip(offices, events, strict=True))[worker::8]
+            await commit(own, event, reserve="130")
+            for own, event in list(zip(offices, events, strict=True))[worker::16]
         ]
 
-    outcomes = [outcome for done in await asyncio.gather(*map(work, range(8))) for outcome in done]
+    outcomes = [outcome for done in await asyncio.gather(*map(work, range(16))) for outcome in done]
     assert sorted(outcomes) == ["committed"] * 7 + ["insufficient"] * 17
     assert await office.balance() == (Decimal(90), Decimal(910))
     assert await database.fetchval("SELECT sum(amount) FROM reservations") == Decimal(910)

@@ -10,6 +10,9 @@ import pytest
 from mastertrade.domain.events import CandlesClosed, CircuitBreakerChanged, OrderApproved, OrderRefused
 from mastertrade.domain.orders import Side
 from mastertrade.domain.risk import TradingMode
+from mastertrade.market_data_service.bar_source import DatabaseBars
+from mastertrade.risk_manager.config import RiskSettings
+from mastertrade.risk_manager.service import RiskManager
 from mastertrade.shared.errors import NotFound
 from mastertrade.shared.postgres_manager import PostgresManager
 from mastertrade.shared.serialization import new_id
@@ -158,3 +161,46 @@ async def test_rejected_orders_lock_the_account_and_a_silent_market_itself(datab
     await closed(office, START + 15 * MINUTE)
     silent = [one for one in await office.risk.locks() if one["kind"] == "stale_data"]
     assert [one["name"] for one in silent] == [f"ETH/USDT on {VENUE}"]
+
+
+async def test_the_regime_is_kept_where_it_changes_and_limits_follow_if_they_shall(
+    database: PostgresManager,
+) -> None:
+    office = await open_office(database, adaptive_limits=True)
+    await closed(office, START + FIVE)
+    assert await office.risk.regimes() == [], "one candle is no market"
+    await database.execute(
+        "INSERT INTO sentiment_data (id, partition_key, ts, data) VALUES ('f', 'fear_greed_index', $1, $2)",
+        START,
+        {"value": 9},
+    )
+    await closed(office, START + 2 * FIVE)
+    await closed(office, START + 3 * FIVE)
+    [now] = await office.risk.regimes()
+    assert (now["venue"], now["regime"], now["factor"], now["fear_greed"]) == (VENUE, "crisis", 0.25, 9.0)
+    event = await office.raise_signal()
+    assert isinstance(await office.judge(event), OrderApproved)
+    assert (await office.check(event, "position_size"))["limit"] == 1.25, "a quarter of 5 %"
+    history = await database.fetchval("SELECT adjustments FROM risk_adjustment_history")
+    assert (history["kind"], history["before"], history["after"]) == ("regime", "unknown", "crisis")
+    again = "SELECT set_regime($1, 'crisis', 0.25, NULL, NULL, 9, $2)"
+    assert await database.fetchval(again, VENUE, START + 4 * FIVE) is None
+
+    usual = await open_rest(office)
+    office.clock.advance(office.clock.now() + MINUTE / 2)
+    event = await usual.raise_signal()
+    await usual.judge(event)
+    assert (await usual.check(event, "position_size"))["limit"] == 5.0, "off unless it is switched on"
+
+
+async def open_rest(office: Office) -> Office:
+    """The same office with the usual settings and another strategy."""
+    other = await office.another_strategy()
+    other.risk = RiskManager(
+        settings=RiskSettings(max_volume_percent=Decimal(100)),
+        clock=office.clock,
+        bus=office.bus,
+        manager=office.manager,
+        bars_of=DatabaseBars,
+    )
+    return other

@@ -14,6 +14,7 @@ from mastertrade.cli.risk_flatten import flatten
 from mastertrade.cli.risk_limits import limits
 from mastertrade.cli.risk_locks import breaker, locks
 from mastertrade.cli.risk_refusals import refusals
+from mastertrade.cli.risk_regime import regime
 from mastertrade.cli.risk_stops import stops
 from mastertrade.cli.trading import halt, reduce, resume
 from mastertrade.cli.wording import NOTHING, amount, count, moment, money, words
@@ -35,6 +36,7 @@ risk.add_typer(stops, name="stops")
 risk.add_typer(breaker, name="breaker")
 risk.command("refusals")(refusals)
 risk.command("check")(check)
+risk.command("regime")(regime)
 for command in (halt, reduce, resume, flatten):
     risk.command()(command)
 

@@ -46,6 +46,8 @@ class RiskSettings(Settings):
         Decimal(2), ge=Decimal("0.1"), le=50, validation_alias="DEFAULT_STOP_LOSS_PERCENT"
     )
     """The stop's distance where the market's volatility is not known."""
+    adaptive_limits: bool = Field(False, validation_alias="ADAPTIVE_LIMITS")
+    """Whether the limits on positions shrink in wild markets; the regime is kept either way."""
     sizing_method: SizingMethod = Field(SizingMethod.FIXED_FRACTION, validation_alias="SIZING_METHOD")
     """How entries are sized, where their strategy does not say otherwise."""
     volatility_target_percent: Decimal = Field(Decimal(20), gt=0, le=1000, validation_alias="VOLATILITY_TARGET_PERCENT")

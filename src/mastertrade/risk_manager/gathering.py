@@ -16,6 +16,7 @@ from mastertrade.risk_manager.exposure import Exposure, Held, exposure_of
 from mastertrade.risk_manager.limits import Effective, Limits, ScopedLimit, effective, scopes_of
 from mastertrade.risk_manager.market_risk import MarketRisk
 from mastertrade.risk_manager.postgres_database import RiskPostgresDatabase
+from mastertrade.risk_manager.regimes import Regime
 from mastertrade.risk_manager.sizing_methods import Sizing, SizingMethod
 from mastertrade.shared.postgres_manager import Database, Row, Transaction
 from mastertrade.shared.serialization import from_json_object, to_json_object
@@ -50,7 +51,9 @@ class Gatherer:
         class_defaults: Mapping[AssetClass, Mapping[str, Decimal]],
         markets: MarketRisk,
         sizing: Sizing,
+        is_adaptive: bool,
     ) -> None:
+        self._is_adaptive = is_adaptive
         self._sizing = sizing
         self._defaults = defaults
         self._class_defaults = class_defaults
@@ -64,9 +67,9 @@ class Gatherer:
         """NotFound when the signal names an account, strategy or instrument that does not exist."""
         row = await self._database.load_facts(tx, signal, now=now)
         instrument = instrument_of(row)
-        found = await self.limits(
-            tx, scopes_of(signal.account_id, signal.strategy_id, instrument), version=row["limits_version"]
-        )
+        scopes = scopes_of(signal.account_id, signal.strategy_id, instrument)
+        regime = Regime(row["regime"]) if self._is_adaptive and row["regime"] else Regime.UNKNOWN
+        found = await self.limits(tx, scopes, version=row["limits_version"], regime=regime)
         exposure = await self._exposure(tx, row, instrument, found.limits, now)
         return Inputs(
             case=_case(signal, instrument, row, exposure, mode, now, self._sizing),
@@ -74,13 +77,20 @@ class Gatherer:
             limits_version=found.version,
         )
 
-    async def limits(self, db: Database, scopes: tuple[str, ...], *, version: int) -> Effective:
+    async def limits(
+        self, db: Database, scopes: tuple[str, ...], *, version: int, regime: Regime = Regime.UNKNOWN
+    ) -> Effective:
         """What counts where all these scopes meet."""
         if version != self._version:
             self._rows, self._version, self._effective = await self._database.limits(db), version, {}
-        if (known := self._effective.get(scopes)) is None:
-            known = self._effective[scopes] = effective(
-                self._defaults, self._rows, scopes, class_defaults=self._class_defaults, version=version
+        if (known := self._effective.get((regime, *scopes))) is None:
+            known = self._effective[regime, *scopes] = effective(
+                self._defaults,
+                self._rows,
+                scopes,
+                class_defaults=self._class_defaults,
+                version=version,
+                regime=regime,
             )
         return known
 

@@ -11,6 +11,7 @@ from mastertrade.domain.events import OrderFilled
 from mastertrade.domain.risk import account_scope, strategy_scope
 from mastertrade.risk_manager.breaker import BreakerLevel, breaker_level, loss_percent
 from mastertrade.risk_manager.limits import Limits
+from mastertrade.risk_manager.market_risk import MarketRisk
 from mastertrade.risk_manager.protections import (
     Lock,
     MarketNow,
@@ -21,6 +22,7 @@ from mastertrade.risk_manager.protections import (
     by_market,
     by_rejects,
 )
+from mastertrade.risk_manager.regimes import weather_of
 from mastertrade.shared.errors import NotFound
 from mastertrade.shared.postgres_manager import Database, Transaction
 from mastertrade.shared.queries import load_queries
@@ -78,6 +80,30 @@ class Guards:
         for market in markets:
             await self.lock(tx, by_market(market, self._rules, at=at), at=at)
         return markets
+
+    async def weather(self, tx: Transaction, venue: str, markets: MarketRisk, *, at: datetime) -> None:
+        """The regime of a venue's market, kept where it changed. Whether limits follow it is a setting."""
+        reference: int | None = await QUERIES.fetchval(tx, "reference_market", venue=venue)
+        if reference is None:
+            return
+        index: float | None = await QUERIES.fetchval(tx, "fear_and_greed", at=at)
+        found = weather_of((await markets.market(tx, reference, at)).daily.returns, index)
+        before = await QUERIES.fetchval(
+            tx,
+            "set_regime",
+            venue=venue,
+            regime=found.regime.value,
+            factor=float(found.regime.factor),
+            volatility=found.volatility,
+            mean=found.mean,
+            fear_greed=found.fear_greed,
+            at=at,
+        )
+        if before is not None:
+            log.warning("%s: the market is %s, was %s", venue, found.regime, before)
+
+    async def regimes(self, db: Database, *, count: int) -> list[dict[str, Any]]:
+        return [dict(row) for row in await QUERIES.fetch(db, "regimes", count=count)]
 
     async def breaker(
         self, tx: Transaction, account_id: UUID, limits: Limits, *, at: datetime

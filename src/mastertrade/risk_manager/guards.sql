@@ -78,3 +78,24 @@ SELECT k.id, k.scope, k.kind, k.reason, k.starts_at, k.ends_at, k.lifted_at, k.l
 -- name: lift_lock
 -- Why: somebody answers for entries in spite of it; who and why are kept.
 SELECT (lift_lock(:id, :reason, :actor, :at)).id;
+
+-- name: reference_market
+-- Why: bitcoin in the venue's main currency speaks for the market.
+SELECT i.id FROM instruments i JOIN series s ON s.instrument_id = i.id
+ WHERE i.venue = :venue AND i.base = 'BTC' AND i.quote IN ('USDT', 'USDC', 'USD', 'FDUSD', 'EUR')
+ ORDER BY s.rows DESC, i.id LIMIT 1;
+
+-- name: fear_and_greed
+-- Why: the last index of fear and greed somebody stored, while it is not older than two days.
+SELECT (data ->> 'value')::float8 FROM sentiment_data
+ WHERE partition_key = 'fear_greed_index' AND ts <= :at::timestamptz AND ts > :at - interval '48 hours'
+   AND jsonb_typeof(data -> 'value') = 'number'
+ ORDER BY ts DESC LIMIT 1;
+
+-- name: set_regime
+-- Why: a change of the weather is kept, with what it was made of.
+SELECT set_regime(:venue, :regime, :factor, :volatility, :mean, :fear_greed, :at);
+
+-- name: regimes
+-- Why: what the weather is and was, the newest first.
+SELECT venue, since, regime, factor, volatility, mean, fear_greed FROM risk_regimes ORDER BY since DESC, venue LIMIT :count;

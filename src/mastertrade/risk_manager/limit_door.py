@@ -22,6 +22,7 @@ from mastertrade.risk_manager.limits import (
     scopes_of,
 )
 from mastertrade.risk_manager.postgres_database import RiskPostgresDatabase
+from mastertrade.risk_manager.regimes import Regime
 from mastertrade.shared.clock import Clock
 from mastertrade.shared.errors import DatabaseBusy, NeedsConfirmation, NotFound, UsageError
 from mastertrade.shared.postgres_manager import PostgresManager
@@ -39,7 +40,9 @@ class LimitDoor:
         clock: Clock,
         defaults: Limits,
         class_defaults: Mapping[AssetClass, Mapping[str, Decimal]],
+        is_adaptive: bool = False,
     ) -> None:
+        self._is_adaptive = is_adaptive
         self._manager = manager
         self._clock = clock
         self._defaults = defaults
@@ -61,7 +64,9 @@ class LimitDoor:
         row = await QUERIES.fetchrow(self._manager, "market_of_account", account_id=account_id, symbol=symbol.upper())
         if row is None:
             raise NotFound(f"{symbol.upper()} is no market of the venue of account {account!r}")
-        return await self._effective(scopes_of(account_id, strategy_id, instrument_of(row)))
+        regime = await QUERIES.fetchval(self._manager, "regime_of_account", account_id=account_id)
+        adapts = Regime(regime) if self._is_adaptive and regime else Regime.UNKNOWN
+        return await self._effective(scopes_of(account_id, strategy_id, instrument_of(row)), adapts)
 
     async def of_scope(self, scope: str) -> Effective:
         """What this scope and the settings say, whatever others do."""
@@ -125,6 +130,9 @@ class LimitDoor:
         if not is_confirmed:
             raise NeedsConfirmation(f"changing {what} allows more risk; confirm it with --confirm")
 
-    async def _effective(self, scopes: tuple[str, ...]) -> Effective:
+    async def _effective(self, scopes: tuple[str, ...], regime: Regime = Regime.UNKNOWN) -> Effective:
         version = await self._database.limits_version(self._manager)
-        return effective(self._defaults, await self.own(), scopes, class_defaults=self._class_defaults, version=version)
+        own = await self.own()
+        return effective(
+            self._defaults, own, scopes, class_defaults=self._class_defaults, version=version, regime=regime
+        )

@@ -11,9 +11,12 @@ from uuid import UUID
 
 from mastertrade.domain.market import Instrument
 from mastertrade.risk_manager.asset_classes import AssetClass, asset_class
+from mastertrade.risk_manager.regimes import ADAPTING, Regime
 from mastertrade.shared.errors import UsageError
 
 GLOBAL: Final = "global"
+REGIME: Final = "regime"
+"""Where a number comes from that follows the market."""
 SCOPE_KINDS: Final = ("account", "strategy", "instrument", "venue", "asset", "class")
 """Beside ``global``. A strategy trades on one account, so a strategy is what others call a bot."""
 
@@ -193,9 +196,11 @@ def effective(
     *,
     class_defaults: Mapping[AssetClass, Mapping[str, Decimal]],
     version: int,
+    regime: Regime = Regime.UNKNOWN,
 ) -> Effective:
     """The tightest number of each limit among the scopes. A row of the scope ``global`` or of a class stands instead of
-    what the settings say for it; every other row stands beside it, so that it can only tighten."""
+    what the settings say for it; every other row stands beside it, so that it can only tighten.
+    Of a wild ``regime`` a part of the global number of some limits is one more candidate."""
     by_scope: dict[tuple[str, str], ScopedLimit] = {(one.scope, one.name): one for one in rows if one.scope in scopes}
     numbers: dict[str, Decimal] = {}
     candidates: dict[str, tuple[Candidate, ...]] = {}
@@ -206,6 +211,9 @@ def effective(
                 found.append(Candidate(value=row.value, scope=scope, version=row.version, source=row.reason))
             elif (own := preset(defaults, class_defaults, scope, name)) is not None:
                 found.append(Candidate(value=own, scope=scope, version=None, source="settings"))
+        if name in ADAPTING and regime.factor < 1:
+            adapted = found[0].value * regime.factor
+            found.append(Candidate(value=adapted, scope=REGIME, version=None, source=regime.value))
         # sorted is stable: of equal numbers the wider scope is named.
         found.sort(key=lambda one: one.value, reverse=kind.tighter is Tighter.HIGHER)
         numbers[name], candidates[name] = found[0].value, tuple(found)

@@ -26,6 +26,7 @@ SELECT i.*, a.venue AS account_venue, a.quote_asset,
          WHERE o.strategy_id = s.id AND o.instrument_id = i.id AND o.account_id = a.id AND o.status = 'open'
        ) AS position_quantity,
        in_flight(a.id, s.id, i.id, :now) AS in_flight,
+       (SELECT r.regime FROM risk_regimes r WHERE r.venue = a.venue AND r.since <= :now ORDER BY r.since DESC LIMIT 1) AS regime,
        s.configuration ->> 'sizing' AS sizing_method, t.trades, t.win_rate, t.payoff,
        (SELECT count(DISTINCT o.strategy_id)::int FROM strategy_positions o
          WHERE o.account_id = a.id AND o.status = 'open' AND o.strategy_id <> s.id) AS holding,

@@ -71,6 +71,7 @@ class RiskManager(Service):
             class_defaults=settings.class_limits(),
             markets=markets,
             sizing=settings.sizing(),
+            is_adaptive=settings.adaptive_limits,
         )
         self._exits = Exits(bus=bus)
         self._stops = StopKeeper(settings=settings, bus=bus, bars_of=bars_of, markets=markets)
@@ -311,6 +312,10 @@ class RiskManager(Service):
     async def hold_breaker_open(self, account: str | None, reason: str, actor: str) -> dict[str, Any]:
         """Until the next UTC day of the account's market, whatever it loses."""
         return await self._guards.hold_open(self._manager, account, reason=reason, actor=actor)
+
+    async def regimes(self, *, count: int = 20) -> list[dict[str, Any]]:
+        """How the markets of the venues changed, the newest first."""
+        return await self._guards.regimes(self._manager, count=count)
 
     async def market_time(self) -> datetime:
         """Of the account marked last; the clock's where none was ever marked."""

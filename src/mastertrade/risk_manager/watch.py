@@ -81,6 +81,8 @@ class RiskWatch:
 
     async def look(self, tx: Transaction, venues: Sequence[str], *, at: datetime) -> None:
         """At every market that is traded there, and every account that is marked at this moment."""
+        for venue in venues:
+            await self._guards.weather(tx, venue, self._markets, at=at)
         for market in await self._guards.after_look(tx, venues, at=at):
             seen = await self._volatility(tx, market.instrument_id, at)
             if seen is not None:

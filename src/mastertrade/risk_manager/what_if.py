@@ -56,6 +56,7 @@ class WhatIf:
             class_defaults=settings.class_limits(),
             markets=MarketRisk(bars_of=bars_of, window_days=settings.var_lookback_days),
             sizing=settings.sizing(),
+            is_adaptive=settings.adaptive_limits,
         )
 
     async def ask(self, question: Question) -> Answer:
