@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from mastertrade.quant.costs import FREE as FREE
     from mastertrade.quant.costs import Costs as Costs
     from mastertrade.research.backtesting import backtest as backtest
+    from mastertrade.research.generating import generate as generate
     from mastertrade.research.loading import bars as bars
     from mastertrade.research.loading import folder_of_bars as folder
     from mastertrade.research.options import Options as Options
@@ -44,6 +45,7 @@ _HOMES = {
     "Span": ("mastertrade.backtest.samplers", "Span"),
     "bars": ("mastertrade.research.loading", "bars"),
     "folder": ("mastertrade.research.loading", "folder_of_bars"),
+    "generate": ("mastertrade.research.generating", "generate"),
     "sweep": ("mastertrade.research.sweeping", "sweep"),
     "walk_forward": ("mastertrade.research.walking", "walk_forward"),
 }
@@ -64,6 +66,7 @@ __all__ = [
     "backtest",
     "bars",
     "folder",
+    "generate",
     "sweep",
     "walk_forward",
 ]

@@ -55,6 +55,19 @@ def test_exits_size_and_margin_are_flags_and_are_kept_with_the_run(mastertrade: 
     }  # fmt: skip
 
 
+def test_strategies_are_generated_kept_and_told_in_words(mastertrade: CommandLine, file: Path) -> None:
+    made = mastertrade("backtest", "generate", "12", "--seed", "3", "--file", file)
+    assert made.code == 0, made.err
+    assert "rule='" in made.out
+    assert "best: Buy when " in made.out
+    assert "{" not in made.out, "no rule is shown as JSON"
+    told = made.out.rpartition("mastertrade backtest report ")[2].strip()
+    assert "rule='" in mastertrade("backtest", "report", told).out
+    query = "SELECT count(*) AS n FROM backtest_trials WHERE status = 'done' AND parameters ? 'rule'"
+    assert mastertrade("sql", query, "--json").json()["rows"][0]["n"] == 12
+    assert mastertrade("backtest", "generate", "0", "--file", file).code == 2
+
+
 def test_a_sweep_is_kept_with_its_best_and_shown_again(mastertrade: CommandLine, file: Path) -> None:
     made = mastertrade(
         "backtest", "sweep", "ma_cross", "-f", file, "-t", "fast=5:10:5", "-t", "slow=40", "--workers", "1"

@@ -23,7 +23,7 @@ from mastertrade.cli.backtest_options import (
     with_given,
 )
 from mastertrade.cli.backtest_run import SHORT_ID, present, tell_notes
-from mastertrade.cli.output import dim, show
+from mastertrade.cli.output import dim, say, show
 from mastertrade.cli.progress import Screen
 from mastertrade.platform import open_database
 from mastertrade.research.asking import find
@@ -31,9 +31,11 @@ from mastertrade.research.spaces import parameters_of, space_of
 from mastertrade.research.stored_sweep import Desk, SweepPlan
 from mastertrade.research.studies import Show
 from mastertrade.research.sweeping import check_names
+from mastertrade.research.table import SweepTable
 from mastertrade.shared.clock import SystemClock
 from mastertrade.shared.errors import UsageError
 from mastertrade.strategies import find as find_strategy
+from mastertrade.strategies.rule_reading import read
 from mastertrade.strategy_service.backtests import BacktestDatabase
 
 ENGINES: Final = ("local", "ray")
@@ -158,15 +160,19 @@ async def _sweep(
     html: Path | None,
     as_json: bool,
 ) -> None:
-    limits = cores.limits
+    plan = None if join else sweep_plan_of(strategy, choices, parameters, given, searched, cores.limits)
+    await work_on(plan, cores, join, html, as_json)
+
+
+async def work_on(plan: SweepPlan | None, cores: Cores, join: str | None, html: Path | None, as_json: bool) -> None:
+    """Make the trials of a plan, or those that are left of the study ``join``, and show what came of them."""
     screen = Screen(is_quiet=as_json)
-    plan = None if join else sweep_plan_of(strategy, choices, parameters, given, searched, limits)
     with screen.progress("trials", total=None) as advance:
         async with open_desk(cores, advance) as desk:
             at = desk.clock.now()
             study = None
             if plan is None:
-                assert join is not None
+                assert join is not None, "a study is named where there is no plan"
                 study = await BacktestDatabase().study(desk.manager, join)
                 plan = SweepPlan.of_study(study)
             found = await find(plan.asked, desk.manager, as_of=None if study is None else study.created_at)
@@ -178,9 +184,17 @@ async def _sweep(
     tell_notes(found.notes, as_json)
     present(table.report(), html, as_json)
     if not as_json:
+        _tell_rule(table)
         short = str(study.id)[:SHORT_ID]
         kept = f", its best as run {str(best.id)[:SHORT_ID]}" if best else ""
         show("", dim(f"kept as sweep {short}{kept}; see it again with: mastertrade backtest report {short}"))
+
+
+def _tell_rule(table: SweepTable) -> None:
+    """What the best trial does, where it is a rule."""
+    best = table.best_trial
+    if best is not None and "rule" in best.trial.parameters:
+        say("", f"best: {read(best.trial.parameters['rule'])}")
 
 
 def sweep_plan_of(

@@ -15,6 +15,7 @@ from mastertrade.backtest.trials import Evaluate, Tried
 from mastertrade.backtest.workers import Limits
 from mastertrade.research.asking import Asked, Found
 from mastertrade.research.evaluation import Evaluation
+from mastertrade.research.generating import KIND, make_generated
 from mastertrade.research.options import Options
 from mastertrade.research.provenance import code_hash, data_hash
 from mastertrade.research.spaces import from_settings, to_settings
@@ -53,6 +54,8 @@ class SweepPlan:
         return find(self.strategy)
 
     def make_sampler(self) -> Sampler:
+        if self.sampler == KIND:
+            return make_generated(self.trials, self.seed)
         return make_sampler(self.sampler, self.space, trials=self.trials, objective=self.objective, seed=self.seed)
 
     def evaluation(self, found: Found) -> Evaluation:
@@ -128,13 +131,14 @@ class Desk:
         at = self.clock.now()
         best = None
         if table.best_trial is not None:
-            parameters = {**plan.fixed, **table.best_trial.trial.parameters}
+            tried = {**plan.fixed, **table.best_trial.trial.parameters}
+            options, parameters = plan.options.varied(plan.template, tried)
             job = Job(
                 strategy=plan.template,
                 parameters=parameters,
                 asked=plan.asked,
                 found=found,
-                options=plan.options,
+                options=options,
                 at=at,
             )
             best = to_row(job, job.run(), luck=table.luck, study=study.id)

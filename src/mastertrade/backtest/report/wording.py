@@ -1,5 +1,6 @@
 """How a report says numbers, times and lengths. Whatever the data cannot give is a dash, never NaN."""
 
+import json
 import math
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -8,6 +9,8 @@ from typing import Any
 from mastertrade.quant.metrics import DAY_MS
 
 NOTHING = "–"
+LONGEST_PARAMETER = 60
+"""Letters of one that are shown as they are."""
 _UNITS = (("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1))
 
 
@@ -40,10 +43,11 @@ def significant(value: float | None, digits: int = 6) -> str:
 
 
 def parameter(value: Any) -> str:
-    """A parameter as somebody would type it."""
+    """A parameter as somebody would type it; one that is a whole document by its name."""
     if isinstance(value, float):
         return f"{value:g}" if math.isfinite(value) else NOTHING
-    return str(value)
+    text = str(value)
+    return f"'{_name_of(text)}'" if len(text) > LONGEST_PARAMETER else text
 
 
 def parameters(values: Mapping[str, Any]) -> str:
@@ -86,6 +90,14 @@ def interval(seconds: int) -> str:
 
 def count(amount: int, noun: str, plural: str = "") -> str:
     return f"{amount:,} {noun if amount == 1 else plural or noun + 's'}"
+
+
+def _name_of(text: str) -> str:
+    try:
+        name = json.loads(text)["name"]
+    except (ValueError, KeyError, TypeError):
+        name = ""
+    return str(name) or text[: LONGEST_PARAMETER - 1] + "…"
 
 
 def _unsigned_zero(value: float, digits: int) -> float:
