@@ -872,6 +872,7 @@ async def test_a_new_listener_on_a_dead_connection_leaves_no_other_deaf(
         await empty_database.execute("SELECT pg_notify('orders', 'one'), pg_notify('candles', 'two')")
         await first.wait_for(["one"])
         await second.wait_for(["two"])
+        assert first.payloads == ["", "", "one"], "restored once, by the guard or by the new listener"
 
 
 async def test_listening_needs_a_server_at_first(empty_dsn: str) -> None:

@@ -5,7 +5,7 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
-from mastertrade.shared.errors import MasterTradeError
+from mastertrade.shared.errors import DatabaseDown, MasterTradeError
 from mastertrade.shared.postgres_errors import RUNNING, translated
 from mastertrade.shared.statements import is_lost
 
@@ -57,18 +57,25 @@ class Listener:
         async with self._lock:
             self._listenings.append(listening)
             try:
-                begun = [listening]
-                if self._connection is None or is_lost(self._connection):
-                    begun = await self._restore()
-                else:
-                    await self._add(listening)
+                begun = [listening] if await self._joins(listening) else await self._restore()
             except BaseException:
                 self._listenings.remove(listening)
+                self._lost.set()  # whatever is left of the connection may be deaf to some
                 raise
             if self._guard is None:
                 self._guard = asyncio.create_task(self._watch(), name="postgres-listener")
         self._call(begun, "")
         return listening
+
+    async def _joins(self, listening: Listening) -> bool:
+        """Whether the connection that is there could take one more."""
+        if self._connection is None or is_lost(self._connection):
+            return False
+        try:
+            await self._add(listening)
+        except DatabaseDown:  # it had died unnoticed
+            return False
+        return True
 
     async def forget(self, listening: Listening) -> None:
         async with self._lock:
@@ -102,8 +109,11 @@ class Listener:
             except TimeoutError:
                 if await self._answers():
                     continue
+                self._lost.set()
             try:
                 async with self._lock:
+                    if not self._lost.is_set():  # a new listener has restored it meanwhile
+                        continue
                     waiting = await self._restore()
             except Exception as error:
                 expected = isinstance(error, MasterTradeError)
@@ -131,8 +141,8 @@ class Listener:
         old, self._connection = self._connection, None
         if old is not None and not is_lost(old):
             old.terminate()
-        self._lost.clear()
         connection = await self._connect()
+        self._lost.clear()
         connection.add_termination_listener(self._terminated)
         self._connection = connection
         for listening in self._listenings:
