@@ -9,6 +9,7 @@ from mastertrade.cli.data_export import export_files
 from mastertrade.cli.data_import import import_files
 from mastertrade.cli.data_instruments import instruments
 from mastertrade.cli.data_quality import quality, quarantine
+from mastertrade.cli.data_record import record
 from mastertrade.cli.data_retention import retention
 from mastertrade.cli.data_rollup import rollup
 from mastertrade.cli.data_snapshot import snapshot
@@ -23,6 +24,7 @@ data.command("quality")(quality)
 data.add_typer(quarantine, name="quarantine")
 data.add_typer(snapshot, name="snapshot")
 data.command("download")(download)
+data.command("record")(record)
 data.command("instruments")(instruments)
 data.add_typer(retention, name="retention")
 data.command("archive")(archive)

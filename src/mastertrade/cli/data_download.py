@@ -65,7 +65,7 @@ async def _download(
     start, end = _time("--since", since), _time("--until", until) if until else None
     if end is not None and end <= start:
         raise UsageError(f"--until {until}: must be later than --since {since}")
-    lengths = [_length(name) for name in dict.fromkeys(tf.split(","))]
+    lengths = [length_of(name) for name in dict.fromkeys(tf.split(","))]
     feed = CcxtFeed(venue, url=url or None)
     try:
         async with open_everything() as (_, database):
@@ -93,7 +93,7 @@ async def _chosen(feed: "MarketFeed", asked: Sequence[str], kind: "FeedKind", pr
     from mastertrade.market_data_service.patience import asked as asked_patiently
 
     if not any(letter in symbol for symbol in asked for letter in "*?["):
-        return list(dict.fromkeys(_symbol(one) for one in asked))
+        return list(dict.fromkeys(symbol_of(one) for one in asked))
     progress.say(f"asking {feed.name} for its markets")
     markets = await asked_patiently(feed.markets)
     chosen: dict[str, None] = {}
@@ -105,20 +105,20 @@ async def _chosen(feed: "MarketFeed", asked: Sequence[str], kind: "FeedKind", pr
                 raise UsageError(f"{one}: fits none of the {len(markets):,} markets of {feed.name}")
             chosen |= dict.fromkeys(fitting)
         else:
-            chosen[_symbol(one)] = None
+            chosen[symbol_of(one)] = None
     if len(chosen) > MOST_SYMBOLS:
         raise UsageError(f"{', '.join(asked)}: fits {len(chosen)} markets, more than {MOST_SYMBOLS} at once; narrow it")
     return list(chosen)
 
 
-def _symbol(text: str) -> str:
+def symbol_of(text: str) -> str:
     try:
         return canonical_symbol(text)
     except ValueError as error:
         raise UsageError(str(error)) from error
 
 
-def _length(name: str) -> int:
+def length_of(name: str) -> int:
     from mastertrade.market_data_service.intervals import interval_seconds
 
     try:
