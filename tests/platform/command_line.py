@@ -32,6 +32,11 @@ class Answer:
         assert isinstance(found, dict)
         return found
 
+    def array(self) -> list[dict[str, Any]]:
+        found = json.loads(self.out)
+        assert isinstance(found, list)
+        return found
+
     def objects(self) -> list[dict[str, Any]]:
         return [json.loads(line) for line in self.out.splitlines()]
 

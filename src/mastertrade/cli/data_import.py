@@ -24,7 +24,9 @@ NUMBERS: Final = ("read", "stored", "unchanged", "revised", "rejected", "held ba
 
 def import_files(
     files: Annotated[list[Path], typer.Argument(help="Files, or folders of files.")],
-    venue: Annotated[str, typer.Option(help="Where they are from, such as binance; if the name does not say it.")] = "",
+    venue: Annotated[
+        str, typer.Option(help="Where they are from, such as binance. In a folder, names go before it.")
+    ] = "",
     symbol: Annotated[
         str, typer.Option(help="The market, such as BTC/USDT or BTC/USDT:USDT; else from the name.")
     ] = "",
@@ -50,10 +52,10 @@ async def _import(
     reports: list[FileReport] = []
     async with open_everything() as (settings, database):
         importer = FileImporter(manager=database.manager, clock=SystemClock(), home=settings.core.home)
-        for path in files:
+        for path, folder in files:
             try:
                 understood: Understood = understand(
-                    path, venue=venue, symbol=symbol, interval_s=interval_s, kind=wanted
+                    path, venue=venue, symbol=symbol, interval_s=interval_s, kind=wanted, folder=folder
                 )
             except MasterTradeError as error:
                 reports.append(FileReport(file=str(path), error=str(error)))

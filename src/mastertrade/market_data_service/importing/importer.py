@@ -22,6 +22,7 @@ from mastertrade.market_data_service.importing.naming import (
     Understood,
     date_in_names,
     read_name,
+    venue_of_folders,
 )
 from mastertrade.market_data_service.importing.opening import Damage, Identity, identify
 from mastertrade.market_data_service.importing.rejects import Rejects
@@ -49,17 +50,17 @@ MOST_FILES = 10_000
 T = TypeVar("T")
 
 
-def find_files(paths: Sequence[Path]) -> list[Path]:
-    """The files named, and those in the folders named."""
-    found: list[Path] = []
+def find_files(paths: Sequence[Path]) -> list[tuple[Path, Path | None]]:
+    """The files named, and those in the folders named, each with its folder."""
+    found: list[tuple[Path, Path | None]] = []
     for path in paths:
         if path.is_dir():
             inside = sorted(one for one in path.rglob("*") if one.is_file() and one.name.lower().endswith(SUFFIXES))
             if not inside:
                 raise UsageError(f"{path}: no data file in this folder ({', '.join(SUFFIXES)})")
-            found += inside
+            found += [(one, path) for one in inside]
         else:
-            found.append(path)
+            found.append((path, None))
     if len(found) > MOST_FILES:
         raise UsageError(f"{len(found)} files are more than the {MOST_FILES} of one import; name fewer folders")
     return found
@@ -80,11 +81,24 @@ def recorded_at(path: Path) -> datetime | None:
 
 
 def understand(
-    path: Path, *, venue: str | None, symbol: str | None = None, interval_s: int | None = None, kind: Kind | None = None
+    path: Path,
+    *,
+    venue: str | None,
+    symbol: str | None = None,
+    interval_s: int | None = None,
+    kind: Kind | None = None,
+    folder: Path | None = None,
 ) -> Understood:
-    """What is in a file, by its name and by what somebody says. BadData when it stays open."""
+    """What is in a file, by its name and by what somebody says. BadData when it stays open.
+
+    ``folder`` is the one in which the file was found, not named itself: it may hold files of several venues, so that
+    names of files and folders say more than ``venue``.
+    """
+    named = labelled(path, read_name(path))
+    if folder is not None:
+        venue = named.venue or venue_of_folders(path, folder) or venue
     try:
-        known = labelled(path, read_name(path)).but(kind=kind, venue=venue, symbol=symbol, interval_s=interval_s)
+        known = named.but(kind=kind, venue=venue, symbol=symbol, interval_s=interval_s)
     except ValueError as error:
         raise UsageError(str(error)) from error
     if known.kind is None:
@@ -216,7 +230,7 @@ class FileImporter:
         venues: dict[str, int] = {}
         try:
             while (found := await asyncio.to_thread(_next, lists)) is not None:
-                venue = understood.venue or found.venue
+                venue = found.venue or understood.venue
                 if venue is None:
                     raise BadData(
                         f"{path}: neither its name nor its rows say from which venue it is; add --venue binance"

@@ -129,6 +129,17 @@ def read_name(path: Path) -> Understood:
     )
 
 
+def venue_of_folders(path: Path, outermost: Path) -> str | None:
+    """What the folders between a file and the outermost one say, the nearest first."""
+    outermost = outermost.resolve()
+    for folder in path.resolve().parents:
+        if (found := _venue(folder.name)) is not None:
+            return found
+        if folder == outermost:
+            break
+    return None
+
+
 def date_in_names(path: Path) -> str | None:
     """``2022-11-22T00:00`` out of the name of a file or of its folder, to the hour if that is said."""
     for name in (stem_of(path), path.resolve().parent.name):
