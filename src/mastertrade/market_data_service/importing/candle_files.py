@@ -62,6 +62,20 @@ def read_candles(
         raise BadData(f"{path}: there is not one row in it; fetch the file again")
 
 
+class Sound:
+    """Chunks as far as they can be read; ``error`` says what ended them. What was read before is still to be used."""
+
+    def __init__(self, chunks: Iterator[Chunk]) -> None:
+        self._chunks = chunks
+        self.error: BadData | None = None
+
+    def __iter__(self) -> Iterator[Chunk]:
+        try:
+            yield from self._chunks
+        except BadData as error:
+            self.error = error
+
+
 class CountedRejects:
     """Rows that never become part of a chunk count as read, too."""
 
@@ -85,7 +99,8 @@ def _read_table(
     readers: dict[str, tuple[CandleRows, JumpFilter]] = {}
     time_column = next(iter(layouts.values()))["time"]
     interval_s = understood.interval_s
-    for chunk in table.chunks(wanted, rejects):
+    chunks = Sound(table.chunks(wanted, rejects))
+    for chunk in chunks:
         if not readers:
             interval_s = _interval(table, chunk, time_column, understood.interval_s, reading.findings)
             reading.interval_s, reading.symbols = interval_s, tuple(layouts)
@@ -114,6 +129,8 @@ def _read_table(
             yield Part(symbol=symbol, interval_s=rows.interval_s, bars=last, held=last[:0], rows=0)
         rows.note_holes()
         _note_times(rows, time_column, reading.findings)
+    if chunks.error is not None:
+        raise chunks.error
 
 
 def _series_of(table: Table, understood: Understood, quote: str) -> dict[str, Layout]:

@@ -153,7 +153,7 @@ class FileImporter:
             else:
                 await self._kinds(path, understood, report, rejects, findings, progress)
         except BadData as error:
-            report.error = str(error)
+            report.error = str(error) if path.name in str(error) else f"{path}: {error}"
         finally:
             rejects.close()
         self._sum_up(report, rejects, findings)
