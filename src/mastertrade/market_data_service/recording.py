@@ -58,7 +58,7 @@ class Recording:
         self._clock = clock
         self._manager = manager
         self._sync = InstrumentSync(feed=feed, manager=manager, clock=clock)
-        self._store = CandleStore(manager=manager, clock=clock)
+        self._store = CandleStore(manager=manager, clock=clock, failpoints=failpoints)
         self._failpoints = failpoints
         self._live = {
             interval_s: LiveCandles(

@@ -39,6 +39,7 @@ from mastertrade.market_data_service.source import to_datetime, to_milliseconds
 from mastertrade.quant.bars import Bars
 from mastertrade.shared.clock import Clock
 from mastertrade.shared.errors import BadData, UsageError
+from mastertrade.shared.failpoints import Failpoints
 from mastertrade.shared.postgres_manager import PostgresManager
 from mastertrade.shared.serialization import new_id
 
@@ -114,11 +115,14 @@ def understand(
 class FileImporter:
     """``home`` is where the rows that were rejected are written (below ``rejects``)."""
 
-    def __init__(self, *, manager: PostgresManager, clock: Clock, home: Path) -> None:
+    def __init__(
+        self, *, manager: PostgresManager, clock: Clock, home: Path, failpoints: Failpoints | None = None
+    ) -> None:
         self._manager = manager
         self._clock = clock
         self._home = home
-        self._store = CandleStore(manager=manager, clock=clock)
+        self._failpoints = failpoints or Failpoints()
+        self._store = CandleStore(manager=manager, clock=clock, failpoints=failpoints)
         self._kind_store = KindStore(manager=manager, clock=clock)
         self._market = MarketDataPostgresDatabase()
         self._rules = InstrumentsPostgresDatabase()
@@ -182,6 +186,7 @@ class FileImporter:
                 if part.symbol not in ids:
                     ids[part.symbol] = await self._instrument(venue, part.symbol)
                 await self._store_part(ids[part.symbol], part, import_id, report)
+                self._failpoints.reach("import.stored")
                 if progress is not None:
                     progress(reading.read, max(reading.read, reading.expected))
         finally:
