@@ -1,7 +1,7 @@
 """A process that brings market data on request, each time in a child of its own that may die:
 ``python -m tests.faults.market_driver DSN FOLDER``.
 
-It reads lines ``{"what": "import" | "download" | "record", "failpoints": …, …}`` and answers each with the exit code of
+It reads lines ``{"what": "import" | "download" | "trades" | "record", "failpoints": …, …}`` and answers each with the exit code of
 the child. One start-up for all."""
 
 import asyncio
@@ -16,9 +16,11 @@ from typing import Any
 
 from mastertrade.exchanges.ccxt_markets import CcxtFeed
 from mastertrade.exchanges.ccxt_streams import CcxtStreams
+from mastertrade.exchanges.market_feed import FeedKind
 from mastertrade.market_data_service.download_report import Wanted
 from mastertrade.market_data_service.downloading import Downloader
 from mastertrade.market_data_service.importing.importer import FileImporter, understand
+from mastertrade.market_data_service.kind_downloading import KindDownloader
 from mastertrade.market_data_service.live_candles import LivePace
 from mastertrade.market_data_service.recording import Recording
 from mastertrade.shared.clock import SystemClock
@@ -58,6 +60,8 @@ async def work(dsn: str, home: Path, asked: dict[str, Any]) -> None:
             await importer.run(path, understand(path, venue="binance"))
         elif asked["what"] == "download":
             await download(manager, asked, failpoints)
+        elif asked["what"] == "trades":
+            await download_trades(manager, asked, failpoints)
         else:
             await record(manager, asked, failpoints)
     finally:
@@ -72,6 +76,17 @@ async def download(manager: PostgresManager, asked: dict[str, Any], failpoints: 
         one = Downloader(feed=feed, manager=manager, clock=SystemClock(), claim_s=CLAIM_S, failpoints=failpoints)
         report = await one.run(wanted)
         assert not any(series.failure for series in report.series), report
+    finally:
+        await feed.close()
+
+
+async def download_trades(manager: PostgresManager, asked: dict[str, Any], failpoints: Failpoints) -> None:
+    feed = CcxtFeed("binance", url=asked["url"], options=KNOWN)
+    try:
+        one = KindDownloader(feed=feed, manager=manager, clock=SystemClock(), failpoints=failpoints)
+        since, until = (datetime.fromisoformat(asked[name]) for name in ("since", "until"))
+        series = await one.run(asked["symbols"], FeedKind.TRADES, since=since, until=until)
+        assert not any(market.failure for market in series), series
     finally:
         await feed.close()
 

@@ -28,7 +28,7 @@ from tests.postgres.test_candle_store import catalogue_is_true
 ROOT = Path(__file__).resolve().parents[2]
 MARKET = MarketDataPostgresDatabase()
 KILLED = 137
-DAY_MS = 86_400_000
+DAY_MS, HOUR_MS = 86_400_000, 3_600_000
 IMPORTING = (
     "load.copied=exit",
     "load.booked=exit@2",
@@ -128,6 +128,24 @@ async def test_a_killed_download_goes_on(database: PostgresManager, driver: Driv
     gaps = await database.fetch("SELECT starts, ends, reason FROM gaps")
     assert [(gap["ends"] - gap["starts"], gap["reason"]) for gap in gaps] == [(100 * MINUTE, "venue empty")] * 2
     await catalogue_is_true(database)
+
+
+async def test_a_killed_download_of_trades_goes_on(database: PostgresManager, driver: Driver) -> None:
+    now_ms = int(NOON.timestamp() * 1000)
+    from_ms, to_ms = now_ms - 6 * HOUR_MS, now_ms - 10_000
+    listed = [simulated_market("BTC/USDT", seed=3, from_ms=now_ms - 2 * DAY_MS)]
+    async with SimulatedVenue(listed, time=VenueTime(now_ms, speed=0)) as venue:
+        asked = {
+            "url": venue.url, "symbols": ["BTC/USDT"], "since": to_datetime(from_ms).isoformat(),
+            "until": to_datetime(to_ms).isoformat(),
+        }  # fmt: skip
+        for passes in (1, 2, 1):
+            assert await driver.run("trades", f"kind.stored=exit@{passes}", **asked) == KILLED
+        assert await driver.run("trades", **asked) == 0
+        truth = [str(trade.id) for trade in venue.markets["BTCUSDT"].trades(from_ms, to_ms)]
+    rows = await database.fetch("SELECT trade_id FROM market_trades ORDER BY time, trade_id::bigint")
+    assert [row["trade_id"] for row in rows] == truth
+    assert await database.fetchval("SELECT rows FROM kind_series") == len(truth)
 
 
 async def test_a_killed_recording_leaves_no_hole(database: PostgresManager, driver: Driver) -> None:

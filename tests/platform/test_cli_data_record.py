@@ -41,7 +41,7 @@ def test_it_stores_what_has_closed_until_ctrl_c_and_says_how_it_stood(mastertrad
     told = {(one["symbol"], one["timeframe"]): one for one in ended.json()["series"]}
     assert set(told) == {(symbol, length) for symbol in ("BTC/USDT", "ETH/USDT:USDT") for length in ("1m", "5m")}
     for series, one in told.items():
-        assert one["candles"] >= rows[series] >= 1, one
+        assert one["rows"] >= rows[series] >= 1, one
 
 
 def test_it_ends_after_the_time_it_is_given(mastertrade: CommandLine, url: str) -> None:

@@ -75,7 +75,7 @@ async def test_every_length_begins_with_the_bar_that_closed_last_and_tells_how_i
             assert set(np.diff(minutes)) == {60_000}
             assert fives[0] == (begun // 300_000 - 1) * 300_000
             state = states[symbol, 60]
-            assert (state.candles, state.last_ms) == (len(minutes), minutes[-1])
+            assert (state.rows, state.last_ms) == (len(minutes), minutes[-1])
             assert not state.is_stale
             assert state.age_s is not None
             assert 0 <= state.age_s < 45

@@ -4,6 +4,7 @@ import asyncio
 from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 from time import monotonic
@@ -19,10 +20,13 @@ from mastertrade.shared.clock import SystemClock
 from mastertrade.shared.errors import UsageError
 
 if TYPE_CHECKING:
-    from mastertrade.exchanges.market_feed import FeedKind, MarketFeed
+    from mastertrade.exchanges.market_feed import MarketFeed
     from mastertrade.market_data_service.download_report import SeriesDownload
 
-KINDS: Final = ("candles", "mark")
+KINDS: Final = ("candles", "mark", "trades", "funding")
+HISTORIES: Final = ("trades", "funding")
+"""Rows that are no bars."""
+LIVE_ONLY: Final = ("book", "tickers")
 NUMBERS: Final = ("rows", "new", "revised", "gaps", "missing", "seconds")
 RATE_OVER_S: Final = 20.0
 """The speed shown is that of so long; longer would hide that a venue has become slow."""
@@ -49,31 +53,44 @@ def download(
     Every answer is stored as it comes, with what it proves: what the exchange does not have is known as such, and not
     asked for a third time.
     """
-    run(_download(symbols, since, venue, tf, until, kind, url, as_json), as_json=as_json)
+    if kind not in KINDS:
+        live = f"; venues tell them only as they are now: data record --kind {kind}" if kind in LIVE_ONLY else ""
+        raise UsageError(f"--kind {kind}: must be one of {', '.join(KINDS)}{live}")
+    start, end = _time("--since", since), _time("--until", until) if until else None
+    if end is not None and end <= start:
+        raise UsageError(f"--until {until}: must be later than --since {since}")
+    if kind in HISTORIES:
+        from mastertrade.cli.data_download_rows import download_rows
+
+        run(download_rows(symbols, venue, kind, start, end, url, as_json), as_json=as_json)
+    else:
+        lengths = [length_of(name) for name in dict.fromkeys(tf.split(","))]
+        run(_download(symbols, start, venue, lengths, end, kind, url, as_json), as_json=as_json)
 
 
 async def _download(
-    symbols: Sequence[str], since: str, venue: str, tf: str, until: str, kind: str, url: str, as_json: bool
+    symbols: Sequence[str],
+    start: datetime,
+    venue: str,
+    lengths: Sequence[int],
+    end: datetime | None,
+    kind: str,
+    url: str,
+    as_json: bool,
 ) -> None:
     from mastertrade.exchanges.ccxt_markets import CcxtFeed
     from mastertrade.exchanges.market_feed import FeedKind
     from mastertrade.market_data_service.download_report import Wanted
     from mastertrade.market_data_service.downloading import Downloader
 
-    if kind not in KINDS:
-        raise UsageError(f"--kind {kind}: must be one of {', '.join(KINDS)}")
-    start, end = _time("--since", since), _time("--until", until) if until else None
-    if end is not None and end <= start:
-        raise UsageError(f"--until {until}: must be later than --since {since}")
-    lengths = [length_of(name) for name in dict.fromkeys(tf.split(","))]
     feed = CcxtFeed(venue, url=url or None)
     try:
         async with open_everything() as (_, database):
             downloader = Downloader(feed=feed, manager=database.manager, clock=SystemClock())
             began = monotonic()
-            with _progress(is_quiet=as_json) as progress:
+            with progress_bars(is_quiet=as_json) as progress:
                 try:
-                    names = await _chosen(feed, symbols, FeedKind(kind), progress)
+                    names = await chosen(feed, symbols, progress)
                     wanted = Wanted(symbols=names, intervals_s=lengths, since=start, until=end, kind=FeedKind(kind))
                     await downloader.run(wanted, progress=progress)
                 except asyncio.CancelledError:
@@ -88,7 +105,7 @@ async def _download(
         raise SystemExit(failure.exit_code)
 
 
-async def _chosen(feed: "MarketFeed", asked: Sequence[str], kind: "FeedKind", progress: "_Bars") -> list[str]:
+async def chosen(feed: "MarketFeed", asked: Sequence[str], progress: "Bars") -> list[str]:
     """The symbols as we write them; a pattern stands for every market of the venue that trades and fits."""
     from mastertrade.market_data_service.patience import asked as asked_patiently
 
@@ -96,19 +113,19 @@ async def _chosen(feed: "MarketFeed", asked: Sequence[str], kind: "FeedKind", pr
         return list(dict.fromkeys(symbol_of(one) for one in asked))
     progress.say(f"asking {feed.name} for its markets")
     markets = await asked_patiently(feed.markets)
-    chosen: dict[str, None] = {}
+    found: dict[str, None] = {}
     for one in asked:
         if any(letter in one for letter in "*?["):
             fitting = [name for name in sorted(markets) if fnmatchcase(name, one.upper())]
             fitting = [name for name in fitting if (":" in name) == (":" in one)]
             if not fitting:
                 raise UsageError(f"{one}: fits none of the {len(markets):,} markets of {feed.name}")
-            chosen |= dict.fromkeys(fitting)
+            found |= dict.fromkeys(fitting)
         else:
-            chosen[symbol_of(one)] = None
-    if len(chosen) > MOST_SYMBOLS:
-        raise UsageError(f"{', '.join(asked)}: fits {len(chosen)} markets, more than {MOST_SYMBOLS} at once; narrow it")
-    return list(chosen)
+            found[symbol_of(one)] = None
+    if len(found) > MOST_SYMBOLS:
+        raise UsageError(f"{', '.join(asked)}: fits {len(found)} markets, more than {MOST_SYMBOLS} at once; narrow it")
+    return list(found)
 
 
 def symbol_of(text: str) -> str:
@@ -135,7 +152,18 @@ def _time(option: str, text: str) -> datetime:
     return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
 
 
-class _Bars:
+@dataclass(frozen=True, slots=True)
+class Step:
+    """How far one series is, in whatever it is counted; ``rows`` have come of it."""
+
+    name: str
+    done: int
+    total: int
+    rows: int
+    waiting_for: str
+
+
+class Bars:
     """A bar a series on a terminal, with the speed of the last seconds and the time it will take."""
 
     def __init__(self, bars: Any) -> None:
@@ -145,15 +173,23 @@ class _Bars:
 
     def __call__(self, series: "Sequence[SeriesDownload]") -> None:
         """Called after every answer."""
-        now, rows = monotonic(), sum(one.loaded.rows for one in series)
+        self.show(
+            [
+                Step(f"{one.symbol} {interval(one.interval_s)}", one.done, one.total, one.loaded.rows, one.waiting_for)
+                for one in series
+            ]
+        )
+
+    def show(self, steps: Sequence[Step]) -> None:
+        now, rows = monotonic(), sum(one.rows for one in steps)
         self._past.append((now, rows))
         while now - self._past[0][0] > RATE_OVER_S:
             self._past.popleft()
         began, before = self._past[0]
         speed = f"{(rows - before) / (now - began):,.0f} rows/s" if now > began else ""
-        for place, one in enumerate(series):
+        for place, one in enumerate(steps):
             if place not in self._tasks:
-                self._tasks[place] = self._bars.add_task(f"{one.symbol} {interval(one.interval_s)}", total=one.total)
+                self._tasks[place] = self._bars.add_task(one.name, total=one.total)
             is_done = one.done >= one.total
             note = "" if is_done else f"waits: {one.waiting_for[:60]}" if one.waiting_for else speed
             self._bars.update(self._tasks[place], completed=one.done, total=one.total, note=note)
@@ -166,7 +202,7 @@ class _Bars:
 
 
 @contextmanager
-def _progress(*, is_quiet: bool) -> Iterator[_Bars]:
+def progress_bars(*, is_quiet: bool) -> Iterator[Bars]:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = (
@@ -174,7 +210,7 @@ def _progress(*, is_quiet: bool) -> Iterator[_Bars]:
         TextColumn("{task.fields[note]}", style="dim"),
     )  # fmt: skip
     with Progress(*columns, console=errors, transient=True, disable=is_quiet or not errors.is_terminal) as bars:
-        yield _Bars(bars)
+        yield Bars(bars)
 
 
 def _tell(series: "Sequence[SeriesDownload]", took_s: float, *, as_json: bool, is_interrupted: bool = False) -> None:

@@ -19,8 +19,10 @@ from mastertrade.shared.clock import SystemClock
 from mastertrade.shared.errors import UsageError
 
 if TYPE_CHECKING:
+    from mastertrade.market_data_service.kind_recording import KindRecording
     from mastertrade.market_data_service.recording import Recording, SeriesState
 
+KINDS: Final = ("candles", "trades", "tickers", "book")
 SHOWN_EVERY_S: Final = 1.0
 LINE_EVERY_S: Final = 60.0
 """In a pipe, which is most often a log."""
@@ -31,6 +33,7 @@ def record(
     symbols: Annotated[list[str], typer.Argument(help="Markets: BTC/USDT, or the swap BTC/USDT:USDT.")],
     venue: Venue,
     tf: Annotated[str, typer.Option("--tf", help="Lengths of candles, such as 1m or 1m,1h.")] = "1m",
+    kind: Annotated[str, typer.Option("--kind", help=f"What: {', '.join(KINDS)}; several with commas.")] = "candles",
     lasting: Annotated[str, typer.Option("--for", help="How long: 90s, 30m, 8h or 7d; without it until Ctrl-C.")] = "",
     url: Url = "",
     as_json: Json = False,
@@ -38,52 +41,65 @@ def record(
     """Store candles of an exchange as they close: by its stream, by questions where it has none or left a hole.
 
     Begins behind the last stored candle and asks for what closed since. A connection that breaks or falls silent is
-    made again; the same command goes on after whatever stopped it.
+    made again; the same command goes on after whatever stopped it. Trades, and tickers and books once a second, are
+    stored where --kind asks for them.
     """
-    run(_record(symbols, venue, tf, lasting, url, as_json), as_json=as_json)
+    run(_record(symbols, venue, tf, kind, lasting, url, as_json), as_json=as_json)
 
 
-async def _record(symbols: Sequence[str], venue: str, tf: str, lasting: str, url: str, as_json: bool) -> None:
+async def _record(
+    symbols: Sequence[str], venue: str, tf: str, kind: str, lasting: str, url: str, as_json: bool
+) -> None:
     from mastertrade.exchanges.ccxt_markets import CcxtFeed
     from mastertrade.exchanges.ccxt_streams import CcxtStreams
-    from mastertrade.exchanges.market_feed import UnknownVenue
+    from mastertrade.exchanges.market_feed import FeedKind, UnknownVenue
+    from mastertrade.market_data_service.kind_recording import KindRecording
     from mastertrade.market_data_service.recording import Recording
 
     names = list(dict.fromkeys(symbol_of(one) for one in symbols))
     lengths = [length_of(name) for name in dict.fromkeys(tf.split(","))]
     seconds = _seconds(lasting) if lasting else None
+    kinds = list(dict.fromkeys(name.strip() for name in kind.split(",")))
+    for name in kinds:
+        if name not in KINDS:
+            raise UsageError(f"--kind {name}: must be one of {', '.join(KINDS)}")
     feed, streams = CcxtFeed(venue, url=url or None), None
     with suppress(UnknownVenue):  # one without websockets is asked for each bar
         streams = CcxtStreams(venue, url=url or None)
     try:
         async with open_everything() as (_, database):
-            recording = Recording(
-                feed=feed,
-                streams=streams,
-                symbols=names,
-                intervals_s=lengths,
-                manager=database.manager,
-                clock=SystemClock(),
-            )
-            await _watch(recording, seconds, as_json)
+            given: dict[str, Any] = {
+                "feed": feed,
+                "streams": streams,
+                "symbols": names,
+                "manager": database.manager,
+                "clock": SystemClock(),
+            }
+            recordings: list[Recording | KindRecording] = []
+            for name in kinds:
+                if name == FeedKind.CANDLES:
+                    recordings.append(Recording(intervals_s=lengths, **given))
+                else:
+                    recordings.append(KindRecording(kind=FeedKind(name), **given))
+            await _watch(recordings, seconds, as_json)
     finally:
         if streams is not None:
             await streams.close()
         await feed.close()
 
 
-async def _watch(recording: "Recording", seconds: float | None, as_json: bool) -> None:
+async def _watch(recordings: "Sequence[Recording | KindRecording]", seconds: float | None, as_json: bool) -> None:
     stopped = asyncio.Event()
     tasks = [
-        asyncio.create_task(recording.run(), name="recording"),
-        asyncio.create_task(_keep_showing(recording, as_json), name="showing"),
+        *(asyncio.create_task(one.run(), name="recording") for one in recordings),
+        asyncio.create_task(_keep_showing(recordings, as_json), name="showing"),
         asyncio.create_task(stopped.wait(), name="stopping"),
     ]
     try:
         with StoppingBySignal(stopped.set):
             await asyncio.wait(tasks, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
     finally:
-        states = recording.states()  # before its end, after which nothing streams
+        states = _states(recordings)  # before their end, after which nothing streams
         for task in tasks:
             task.cancel()
         for ended in await asyncio.gather(*tasks, return_exceptions=True):
@@ -103,31 +119,35 @@ def _seconds(text: str) -> float:
     return found
 
 
-async def _keep_showing(recording: "Recording", as_json: bool) -> None:
+def _states(recordings: "Sequence[Recording | KindRecording]") -> "list[SeriesState]":
+    return [state for one in recordings for state in one.states()]
+
+
+async def _keep_showing(recordings: "Sequence[Recording | KindRecording]", as_json: bool) -> None:
     is_live = console.is_terminal and not as_json
     with Live(console=console, refresh_per_second=4, transient=True) if is_live else nullcontext() as live:
         while True:
             await asyncio.sleep(SHOWN_EVERY_S if live is not None else LINE_EVERY_S)
-            states = recording.states()
+            states = _states(recordings)
             if live is not None:
                 live.update(_page(states))
             elif not as_json:
-                stored = sum(one.candles for one in states)
+                stored = sum(one.rows for one in states)
                 stale = [one.symbol for one in states if one.is_stale]
-                show(f"{count(stored)} candles" + (f", stale: {', '.join(stale)}" if stale else ""))
+                show(f"{count(stored)} rows" + (f", stale: {', '.join(stale)}" if stale else ""))
 
 
 def _page(states: "Sequence[SeriesState]") -> Cell:
-    headers = ("market", "tf", "candles", "last (UTC)", "price", "age", "comes by", "repaired")
-    return table(headers, [_row(one) for one in states], right=("candles", "price", "age", "repaired"))
+    headers = ("market", "what", "rows", "last (UTC)", "price", "age", "comes by", "repaired")
+    return table(headers, [_row(one) for one in states], right=("rows", "price", "age", "repaired"))
 
 
 def _row(one: "SeriesState") -> tuple[Cell, ...]:
     age = NOTHING if one.age_s is None else f"{one.age_s:.0f} s"
     return (
         bold(one.symbol),
-        interval(one.interval_s),
-        count(one.candles),
+        interval(one.interval_s) if one.interval_s else one.kind,
+        count(one.rows),
         NOTHING if one.last_ms is None else moment(to_datetime(one.last_ms)),
         NOTHING if one.price is None else price(one.price),
         warning(f"{age} stale") if one.is_stale else age,
@@ -138,14 +158,14 @@ def _row(one: "SeriesState") -> tuple[Cell, ...]:
 
 def _tell(states: "Sequence[SeriesState]", as_json: bool) -> None:
     if as_json:
-        emit_json({"series": [_plain(one) for one in states], "candles": sum(one.candles for one in states)})
+        emit_json({"series": [_plain(one) for one in states], "rows": sum(one.rows for one in states)})
     elif states:
         show(_page(states))
         if (broken := max(states, key=lambda one: one.breaks)).breaks:
             show(f"{count(broken.breaks)} breaks of the stream, the last: {broken.last_break}")
-        show("", dim("The same command goes on behind the last candle."))
+        show("", dim("The same command goes on behind the last row."))
 
 
 def _plain(one: "SeriesState") -> dict[str, Any]:
     last = None if one.last_ms is None else to_datetime(one.last_ms)
-    return {**asdict(one), "timeframe": interval(one.interval_s), "last": last}
+    return {**asdict(one), "timeframe": interval(one.interval_s) if one.interval_s else None, "last": last}

@@ -38,6 +38,16 @@ LIMIT: Final = 500
 DAY_S: Final = 86_400
 CLOCK_FOR_S: Final = 300.0
 """How long the difference to the venue's clock is believed."""
+TRADES_OF_THE_PAST: Final[Mapping[str, int | None]] = {
+    "binance": 3_600_000,
+    "binanceus": 3_600_000,
+    "binanceusdm": 3_600_000,
+    "kraken": None,
+}
+"""Venues that tell trades from a time on, and for how many milliseconds one answer then speaks. Others tell only the
+newest ones, where an answer without rows proves nothing."""
+LONGEST_FUNDING_MS: Final = 86_400_000
+"""No venue settles more seldom than once a day."""
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 MILLISECOND: Final = timedelta(milliseconds=1)
 
@@ -61,6 +71,11 @@ class CcxtFeed:
     @property
     def kinds(self) -> frozenset[FeedKind]:
         return frozenset(kind for kind, ability in ABILITIES.items() if self._client.has.get(ability))
+
+    @property
+    def histories(self) -> frozenset[FeedKind]:
+        known = {FeedKind.CANDLES, FeedKind.MARK, FeedKind.FUNDING}
+        return self.kinds & (known | {FeedKind.TRADES} if self._name in TRADES_OF_THE_PAST else known)
 
     @property
     def timeframes(self) -> Mapping[int, str]:
@@ -109,20 +124,23 @@ class CcxtFeed:
             reaches_from_ms=proven.reaches_from_ms,
         )
 
-    async def trades(self, symbol: str, *, since: datetime, after_id: str | None = None) -> TradePage:
+    async def trades(self, symbol: str, *, since: datetime) -> TradePage:
         self._require(FeedKind.TRADES)
+        if FeedKind.TRADES not in self.histories:
+            known = ", ".join(TRADES_OF_THE_PAST)
+            raise NotOffered(f"{self._name} tells only its latest trades; trades of the past are known from {known}")
         await self._require_market(symbol)
         since_ms, limit = _milliseconds(since), self._limit(FeedKind.TRADES, symbol)
         async with self._gate.asking(f"{symbol} trades from {since:%Y-%m-%d %H:%M:%S}"):
             given = await self._client.fetch_trades(symbol, since_ms, limit)
             rows = [_trade_row(one) for one in given]
         rows.sort(key=lambda row: row.time_ms)
-        if after_id is not None and any(row.id == after_id for row in rows):
-            rows = rows[next(place for place, row in enumerate(rows) if row.id == after_id) + 1 :]
         now_ms = _milliseconds(await self.now())
         is_cut = len(given) >= max(self._longest_with(FeedKind.TRADES, symbol, len(given)), NEVER_CUT)
-        until_ms = rows[-1].time_ms if rows and is_cut else now_ms
-        return TradePage(rows=tuple(rows), until_ms=until_ms, is_last=not is_cut)
+        span_ms = TRADES_OF_THE_PAST[self._name]
+        answered_ms = now_ms if span_ms is None else min(now_ms, since_ms + span_ms)
+        until_ms = rows[-1].time_ms if rows and is_cut else answered_ms
+        return TradePage(rows=tuple(rows), until_ms=until_ms, is_last=until_ms >= now_ms)
 
     async def funding(self, symbol: str, *, since: datetime) -> FundingPage:
         self._require(FeedKind.FUNDING)
@@ -133,8 +151,13 @@ class CcxtFeed:
             found = {int(one["timestamp"]): FundingRow(int(one["timestamp"]), str(one["fundingRate"])) for one in given}
         rows = tuple(found[time] for time in sorted(found))
         is_cut = len(given) >= max(self._longest_with(FeedKind.FUNDING, symbol, len(given)), NEVER_CUT)
-        until_ms = rows[-1].time_ms + 1 if rows and is_cut else _milliseconds(await self.now())
-        return FundingPage(rows=rows, until_ms=until_ms, is_last=not is_cut)
+        since_ms = _milliseconds(since)
+        is_newest = is_cut and rows[0].time_ms > since_ms + LONGEST_FUNDING_MS
+        is_last = is_newest or not is_cut
+        until_ms = _milliseconds(await self.now()) if is_last else rows[-1].time_ms + 1
+        return FundingPage(
+            rows=rows, since_ms=rows[0].time_ms if is_newest else since_ms, until_ms=until_ms, is_last=is_last
+        )
 
     async def book(self, symbol: str, *, depth: int = 100) -> BookSnapshot:
         self._require(FeedKind.BOOK)

@@ -24,6 +24,8 @@ KEEP_ALIVE_MS: Final = 20_000
 BREAKS_IN_A_ROW: Final = 5
 """A book that cannot be brought into sequence so often has a connection that is no good."""
 
+TRADE_STREAM: Final = {name: {"name": "aggTrade"} for name in ("binance", "binanceus", "binanceusdm")}
+
 Watch = Callable[[], Awaitable[Any]]
 
 
@@ -132,6 +134,8 @@ class CcxtStreams:
         client = open_client(self._name, package=STREAMS, url=self._url, options=self._options)
         client.newUpdates = True
         client.streaming = {**client.streaming, "keepAlive": KEEP_ALIVE_MS}
+        for watch in ("watchTrades", "watchTradesForSymbols"):  # numbered as the trades that REST tells
+            client.options[watch] = {**(client.options.get(watch) or {}), **TRADE_STREAM.get(self._name, {})}
         client.options["watchTickers"] = {"name": "ticker", **(client.options.get("watchTickers") or {})}
         if self._url is not None:
             _mark_spot(client.urls["api"].get("ws"))
@@ -196,7 +200,13 @@ def _noting_final(handle: Callable[..., Any], changes: Changes) -> Callable[...,
 
 
 def _parts(symbols: Sequence[str]) -> list[Sequence[str]]:
-    return [symbols[first : first + MARKETS_A_CALL] for first in range(0, len(symbols), MARKETS_A_CALL)]
+    """One subscription each: not too many, and spot apart from swaps of each settlement, which have servers apart."""
+    alike: dict[str, list[str]] = {}
+    for symbol in symbols:
+        alike.setdefault(symbol.partition(":")[2], []).append(symbol)
+    return [
+        some[first : first + MARKETS_A_CALL] for some in alike.values() for first in range(0, len(some), MARKETS_A_CALL)
+    ]
 
 
 def _timeframe(client: Any, interval_s: int) -> str:

@@ -115,19 +115,19 @@ class CandlePage:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TradePage:
     """Trades from the moment asked for on, as many as the venue gives at once; before ``until_ms`` none is missing.
-    ``is_last``: there are no later ones yet. ``reaches_from_ms`` as for candles."""
+    ``is_last``: there are no later ones yet."""
 
     rows: tuple[TradeRow, ...]
     until_ms: int
     is_last: bool
-    reaches_from_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FundingPage:
-    """As a page of trades."""
+    """As a page of trades, but answered from ``since_ms`` on: some venues hand out the newest rates first."""
 
     rows: tuple[FundingRow, ...]
+    since_ms: int
     until_ms: int
     is_last: bool
 
@@ -169,6 +169,11 @@ class MarketFeed(Protocol):
         ...
 
     @property
+    def histories(self) -> frozenset[FeedKind]:
+        """What can be asked for by time, however long ago it was; of the others the venue tells only the present."""
+        ...
+
+    @property
     def timeframes(self) -> Mapping[int, str]:
         """The seconds of each candle length the venue has, with the name it gives it; shortest first."""
         ...
@@ -184,8 +189,8 @@ class MarketFeed(Protocol):
         wherever the venue lets one choose."""
         ...
 
-    async def trades(self, symbol: str, *, since: datetime, after_id: str | None = None) -> TradePage:
-        """Trades from ``since`` on; after the trade ``after_id`` where the venue can count on from one."""
+    async def trades(self, symbol: str, *, since: datetime) -> TradePage:
+        """Trades from ``since`` on. NotOffered where the venue tells only its latest ones."""
         ...
 
     async def funding(self, symbol: str, *, since: datetime) -> FundingPage: ...

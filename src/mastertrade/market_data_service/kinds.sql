@@ -22,6 +22,20 @@ SELECT new_places, other_places
 SELECT new_places, other_places
   FROM store_tickers(:venue, :symbols, :times, :sequences, :bids, :bid_amounts, :asks, :ask_amounts, :lasts, :volumes, :at);
 
+-- name: unanswered_kind
+-- Why: a resumed download asks only for what no venue has answered yet.
+SELECT lower(r) AS starts, upper(r) AS ends
+  FROM unnest(tstzmultirange(tstzrange(:first, :last)) - coalesce(
+       (SELECT answered FROM kind_coverage WHERE instrument_id = :instrument_id AND kind = :kind), '{}')) AS r
+ ORDER BY 1 LIMIT 100000;
+
+-- name: answer_kind
+-- Why: what a venue has told completely is not asked for again.
+-- idempotent: the same time again adds nothing.
+INSERT INTO kind_coverage AS c (instrument_id, kind, answered, updated_at)
+VALUES (:instrument_id, :kind, tstzmultirange(tstzrange(:first, :last)), :at)
+ON CONFLICT (instrument_id, kind) DO UPDATE SET answered = c.answered + excluded.answered, updated_at = excluded.updated_at;
+
 -- name: kind_series
 -- Why: what there is beside candles, at a glance.
 SELECT kind, venue, symbol, rows, first_time, last_time FROM kind_series

@@ -99,6 +99,22 @@ class KindsPostgresDatabase:
             at=at,
         )
 
+    async def unanswered_kind(
+        self, db: Database, instrument_id: int, kind: str, first: datetime, last: datetime
+    ) -> list[tuple[datetime, datetime]]:
+        """Oldest first; nothing where ``first`` is not before ``last``."""
+        if first >= last:
+            return []
+        rows = await QUERIES.fetch(
+            db, "unanswered_kind", instrument_id=instrument_id, kind=kind, first=first, last=last
+        )
+        return [(row["starts"], row["ends"]) for row in rows]
+
+    async def answer_kind(
+        self, db: Database, instrument_id: int, kind: str, first: datetime, last: datetime, *, at: datetime
+    ) -> None:
+        await QUERIES.execute(db, "answer_kind", instrument_id=instrument_id, kind=kind, first=first, last=last, at=at)
+
     async def kind_series(
         self, db: Database, *, kind: str | None = None, venue: str | None = None, limit: int = 100_000
     ) -> list[KindSeries]:

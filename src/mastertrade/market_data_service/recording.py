@@ -19,13 +19,14 @@ from mastertrade.shared.postgres_manager import PostgresManager
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SeriesState:
-    """One series as it stands. ``age_s`` is how long ago its price was heard of, None for never; ``repaired`` counts
-    bars that a stream did not bring and that were asked for."""
+    """One series as it stands; ``interval_s`` is 0 where there are no bars. ``age_s`` is how long ago its price was
+    heard of, None for never; ``repaired`` counts what a stream did not bring and what was asked for."""
 
     venue: str
     symbol: str
+    kind: str
     interval_s: int
-    candles: int
+    rows: int
     revised: int
     unusable: int
     last_ms: int | None
@@ -101,8 +102,9 @@ class Recording:
                     SeriesState(
                         venue=self._feed.name,
                         symbol=symbol,
+                        kind=FeedKind.CANDLES.value,
                         interval_s=interval_s,
-                        candles=count.candles,
+                        rows=count.candles,
                         revised=count.revised,
                         unusable=count.unusable,
                         last_ms=count.last_ms,

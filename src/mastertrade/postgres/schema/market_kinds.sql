@@ -70,6 +70,17 @@ CREATE TABLE IF NOT EXISTS kind_series (
 COMMENT ON TABLE kind_series IS
     'market_data_service: catalogue of trades, funding, books and tickers: rows and ends, kept by the functions that store them';
 
+CREATE TABLE IF NOT EXISTS kind_coverage (
+    instrument_id  int NOT NULL REFERENCES instruments (id) ON DELETE RESTRICT,
+    kind           text NOT NULL,
+    answered       tstzmultirange NOT NULL,
+    updated_at     timestamptz NOT NULL,
+    PRIMARY KEY (instrument_id, kind),
+    CONSTRAINT kind_coverage_kind_is_known CHECK (kind IN ('trades', 'funding'))
+);
+COMMENT ON TABLE kind_coverage IS
+    'market_data_service: for which times a venue has told all its trades or funding rates; a resumed download asks for the rest';
+
 CREATE TABLE IF NOT EXISTS market_trades (
     instrument_id  int NOT NULL,
     time           timestamptz NOT NULL,
