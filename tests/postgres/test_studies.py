@@ -170,6 +170,51 @@ async def test_a_sweep_that_was_killed_goes_on_and_makes_no_trial_twice(dsn: str
     }
 
 
+DYING = """
+import asyncio, os, sys
+from pathlib import Path
+from mastertrade.research.asking import find
+from mastertrade.research.stored_walk import walk_forward
+from tests.postgres.test_studies import AT, desk_of, walk_of
+
+async def work(dsn, file, windows):
+    plan = walk_of(Path(file))
+    async with desk_of(dsn, "killed") as desk:
+        found = await find(plan.sweep.asked, desk.manager)
+        die = lambda done, planned: os._exit(137) if done == int(windows) else None
+        await walk_forward(desk, plan, found, at=AT, show=die)
+
+asyncio.run(work(*sys.argv[1:]))
+"""
+
+
+def walk_of(file: Path) -> WalkPlan:
+    return WalkPlan(sweep=plan_of(file, objective="deflated_sharpe"), windows=Plan(train_days=10, test_days=5))
+
+
+async def test_a_walk_forward_that_was_killed_goes_on_with_the_windows_that_are_left(dsn: str, file: Path) -> None:
+    async with desk_of(dsn, "next") as desk:
+        finished = []
+        for windows in (1, 2):
+            process = await asyncio.create_subprocess_exec(
+                sys.executable, "-c", DYING, dsn, str(file), str(windows), cwd=ROOT, env=ENVIRONMENT
+            )
+            assert await process.wait() == 137
+            finished.append(await desk.manager.fetch(FINISHED))
+        plan = walk_of(file)
+        found = await find(plan.sweep.asked, desk.manager)
+        made, row = await walk_forward(desk, plan, found, at=AT, show=lambda done, planned: None)
+        assert row is not None
+        last = await desk.manager.fetch(FINISHED)
+    assert [len(rows) for rows in (*finished, last)] == [12, 24, 36], "no trial is made twice, and none is left out"
+    assert {tuple(one.values()) for rows in finished for one in rows} <= {tuple(one.values()) for one in last}
+    expected = mt.walk_forward(file, "ma_cross", SPACE, train_days=10, test_days=5, workers=1)
+    assert made.equity.tolist() == expected.equity.tolist()
+
+
+FINISHED = "SELECT study_id, number, claimed_by, finished_at FROM backtest_trials WHERE status = 'done'"
+
+
 class Failing:
     """Every other trial takes its process down."""
 
@@ -200,7 +245,7 @@ async def test_a_sweep_does_not_go_on_over_other_bars(dsn: str, file: Path) -> N
 
 
 async def test_a_walk_forward_is_drawn_again_from_its_rows(dsn: str, file: Path) -> None:
-    plan = WalkPlan(sweep=plan_of(file, objective="deflated_sharpe"), windows=Plan(train_days=10, test_days=5))
+    plan = walk_of(file)
     async with desk_of(dsn, "one") as desk:
         found = await find(plan.sweep.asked, desk.manager)
         made, row = await walk_forward(desk, plan, found, at=AT, show=lambda done, planned: None)

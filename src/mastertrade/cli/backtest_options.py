@@ -72,6 +72,9 @@ class Given:
     most_missing: Annotated[
         float, _option("--most-missing", "SHARE", "Share of bars that may be missing.", min=0.0, max=1.0)
     ] = MOST_MISSING
+    detail: Annotated[
+        str | None, _option("--detail", "TF", "Finer stored candles, such as 1m, that tell what a bar touched first.")
+    ] = None
     taker_fee: Annotated[float, _option("--taker-fee", "RATE", "Fee of a market order; 0.001 is 0.1 %.")] = (
         COSTS.taker_fee
     )
@@ -143,6 +146,7 @@ class Given:
             since=_moment("--since", self.since),
             until=_moment("--until", self.until),
             most_missing=self.most_missing,
+            detail=self.detail,
         )
 
     def options(self) -> Options:
@@ -171,7 +175,7 @@ class Given:
 AS_OPTIONS: Final = tuple(
     one.name
     for one in fields(Given)
-    if one.name in Options.__dataclass_fields__ and one.name not in ("impact", "participation")
+    if one.name in Options.__dataclass_fields__ and one.name not in ("impact", "participation", "detail")
 )
 """Those that have the same name, and are what the program's options are."""
 SIZES: Final[dict[str, tuple[Callable[..., Sizing], int, int]]] = {

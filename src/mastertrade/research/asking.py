@@ -2,21 +2,26 @@
 same bars are found again."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 
+from mastertrade.backtest.options import Funding, RulesVersion
 from mastertrade.backtest.result import Rules
-from mastertrade.domain.market import Instrument
+from mastertrade.domain.market import Instrument, InstrumentKind
 from mastertrade.market_data_service.bar_source import DatabaseBars
 from mastertrade.market_data_service.postgres_database import MarketDataPostgresDatabase
+from mastertrade.market_data_service.postgres_instruments import InstrumentsPostgresDatabase
+from mastertrade.market_data_service.postgres_kinds import KindsPostgresDatabase
 from mastertrade.market_data_service.source import to_datetime
 from mastertrade.quant.bars import Bars
 from mastertrade.research.loading import bars as bars_of
 from mastertrade.research.loading import folder_of_bars, interval_s_of
+from mastertrade.research.options import Options
+from mastertrade.research.provenance import data_hash
 from mastertrade.shared.errors import BadData, NotFound, UsageError
 from mastertrade.shared.postgres_manager import PostgresManager
 
@@ -30,7 +35,8 @@ EARLIEST: Final = datetime(2009, 1, 3, tzinfo=UTC)
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
     """``symbols`` of ``venue`` out of the database, or ``files`` (a folder holds one file a symbol). ``since`` is
-    included and ``until`` is not; None is all there is. More than ``most_missing`` of the bars may not be missing."""
+    included and ``until`` is not; None is all there is. More than ``most_missing`` of the bars may not be missing.
+    ``detail`` is the length of finer stored bars that tell what a bar touched first."""
 
     symbols: tuple[str, ...] = ()
     venue: str | None = None
@@ -39,12 +45,15 @@ class Asked:
     until: datetime | None = None
     files: tuple[str, ...] = ()
     most_missing: float = MOST_MISSING
+    detail: str | None = None
 
     def __post_init__(self) -> None:
         if bool(self.files) == bool(self.symbols):
             raise UsageError("a backtest needs bars: name --symbol for stored candles, or --file for a file or folder")
         if self.symbols and self.interval is None:
             raise UsageError("stored candles make bars of any length: say which with --tf, such as --tf 1h")
+        if self.detail is not None and self.files:
+            raise UsageError(f"--detail {self.detail}: finer bars are read from stored candles; import the files first")
         if self.since is not None and self.until is not None and self.since >= self.until:
             raise UsageError(f"nothing lies between {self.since:%Y-%m-%d %H:%M} and {self.until:%Y-%m-%d %H:%M}")
 
@@ -64,12 +73,24 @@ class Asked:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Found:
-    """``source`` says where the bars came from, ``notes`` what somebody should know of them."""
+    """``source`` says where the bars came from, ``notes`` what somebody should know of them. ``rules`` are those of the
+    time, ``funding`` is of swaps, and ``detail`` finer bars, where they were asked for."""
 
     markets: Mapping[str, Bars]
-    rules: Mapping[str, Rules] = field(default_factory=dict)
+    rules: Mapping[str, Sequence[RulesVersion]] = field(default_factory=dict)
+    funding: Mapping[str, Funding] = field(default_factory=dict)
+    detail: Mapping[str, Bars] | None = None
     source: str
     notes: Sequence[str] = ()
+
+    def on(self, options: Options) -> Options:
+        """The options with what the markets themselves say."""
+        return replace(options, rules=self.rules, funding=self.funding or None, detail=self.detail)
+
+    @property
+    def hash(self) -> str:
+        """Of all that decides a result beside strategy and options."""
+        return data_hash(self.markets, rules=self.rules, funding=self.funding, detail=self.detail)
 
 
 async def find(asked: Asked, manager: PostgresManager, *, as_of: datetime | None = None) -> Found:
@@ -77,7 +98,7 @@ async def find(asked: Asked, manager: PostgresManager, *, as_of: datetime | None
     there are too few, or none that early."""
     found = _of_files(asked) if asked.files else await _of_database(asked, manager, as_of)
     notes = [note for symbol, bars in found.markets.items() for note in _examined(symbol, bars, asked)]
-    return Found(markets=found.markets, rules=found.rules, source=found.source, notes=[*found.notes, *notes])
+    return replace(found, notes=[*found.notes, *notes])
 
 
 def _of_files(asked: Asked) -> Found:
@@ -116,7 +137,11 @@ async def _of_database(asked: Asked, manager: PostgresManager, as_of: datetime |
     known = await database.instruments(manager, venues=[asked.venue] if asked.venue else None)
     reader = DatabaseBars(manager)
     markets: dict[str, Bars] = {}
-    rules: dict[str, Rules] = {}
+    detail: dict[str, Bars] = {}
+    rules: dict[str, Sequence[RulesVersion]] = {}
+    funding: dict[str, Funding] = {}
+    notes: list[str] = []
+    finer_s = None if asked.detail is None else _finer(asked.detail, interval_s)
     venues = set()
     for symbol in asked.symbols:
         instrument = _instrument(symbol, asked.venue, known)
@@ -128,13 +153,52 @@ async def _of_database(asked: Asked, manager: PostgresManager, as_of: datetime |
                 f"{symbol} at {instrument.venue}: no candles of {asked.interval} or shorter in this time; "
                 "`mastertrade data list` shows what is stored"
             )
-        markets[instrument.symbol] = bars
-        rules[instrument.symbol] = Rules(
-            lot=float(instrument.lot_size),
-            tick=float(instrument.tick_size),
-            min_notional=float(instrument.min_notional),
-        )
-    return Found(markets=markets, rules=rules, source=", ".join(sorted(venues)))
+        name = instrument.symbol
+        markets[name] = bars
+        rules[name] = await _rules_of(instrument.id, manager)
+        first, end = to_datetime(int(bars.time[0])), to_datetime(int(bars.time[-1]) + interval_s * 1000)
+        if instrument.kind is not InstrumentKind.SPOT:
+            funding[name] = await _funding_of(instrument.id, manager, first, end)
+            if not funding[name].time:
+                del funding[name]
+                notes.append(
+                    f"{name}: no funding rates are stored, so positions pay none; bring them with `mastertrade data "
+                    f"download {name} --kind funding --venue {instrument.venue} --since {first:%Y-%m-%d}`"
+                )
+        if finer_s is not None:
+            detail[name] = await reader.read(instrument.id, finer_s, first, end, as_of=as_of)
+            if len(detail[name]) == 0:
+                raise NotFound(f"{name}: no candles of {asked.detail} are stored in this time; leave --detail out")
+    return Found(
+        markets=markets,
+        rules=rules,
+        funding=funding,
+        detail=detail if finer_s is not None else None,
+        source=", ".join(sorted(venues)),
+        notes=notes,
+    )
+
+
+def _finer(name: str, interval_s: int) -> int:
+    finer_s = interval_s_of(name)
+    if finer_s >= interval_s or interval_s % finer_s:
+        raise UsageError(f"--detail {name}: must be shorter than the bars and divide them, such as 1m of 1h")
+    return finer_s
+
+
+async def _rules_of(instrument_id: int, manager: PostgresManager) -> Sequence[RulesVersion]:
+    """The versions between which something changes that decides an order; the first holds for the time before it."""
+    versions: list[RulesVersion] = []
+    for one in await InstrumentsPostgresDatabase().instrument_versions(manager, instrument_id):
+        rules = Rules(lot=float(one.lot_size), tick=float(one.tick_size), min_notional=float(one.min_notional))
+        if not versions or versions[-1].rules != rules:
+            versions.append(RulesVersion(valid_from=_ms(one.valid_from), rules=rules))
+    return versions
+
+
+async def _funding_of(instrument_id: int, manager: PostgresManager, first: datetime, end: datetime) -> Funding:
+    rows = await KindsPostgresDatabase().funding_rates(manager, instrument_id, first, end)
+    return Funding(time=[_ms(row["time"]) for row in rows], rate=[row["rate"] for row in rows])
 
 
 def _instrument(symbol: str, venue: str | None, known: Sequence[Instrument]) -> Instrument:

@@ -10,7 +10,7 @@ from mastertrade.backtest.report import Luck, Provenance, RunReport
 from mastertrade.backtest.report.luck import verdict
 from mastertrade.research.asking import Asked, Found, find
 from mastertrade.research.options import Options
-from mastertrade.research.provenance import code_hash, data_hash
+from mastertrade.research.provenance import code_hash
 from mastertrade.research.result import Result
 from mastertrade.research.statistics import statistics
 from mastertrade.shared.errors import Refused
@@ -39,8 +39,7 @@ class Job:
 
     def run(self) -> Result:
         built = build(self.template, self.parameters)
-        options = replace(self.options, rules=self.found.rules)
-        run = options.run(self.found.markets, self.template, built.parameters)
+        run = self.found.on(self.options).run(self.found.markets, self.template, built.parameters)
         return Result(run, strategy=self.template.name, parameters=built.parameters, markets=self.found.markets)
 
     @property
@@ -64,7 +63,7 @@ def to_row(job: Job, result: Result, *, luck: Luck | None = None, study: Any = N
         costs=job.options.to_settings()["costs"],
         settings=job.settings,
         data_source=job.found.source,
-        data_hash=data_hash(job.found.markets),
+        data_hash=job.found.hash,
         code_hash=code_hash(job.template),
         metrics={**result.metrics, **statistics(run)},
         verdict=verdict(luck or result.luck),
@@ -129,9 +128,9 @@ def require_same_file(name: str, settings: Mapping[str, Any], template: Template
 
 def require_same_bars(name: str, was: str, found: Found) -> None:
     """Refused when the bars are not those of which a result was made."""
-    is_now = data_hash(found.markets)
+    is_now = found.hash
     if was != is_now:
         raise Refused(
-            f"{name}: its bars have changed since ({was[:12]} then, {is_now[:12]} now), so it cannot be drawn again; "
-            "its figures stay in `mastertrade backtest list --json`"
+            f"{name}: its bars, or the rules or funding of its markets, have changed since ({was[:12]} then, "
+            f"{is_now[:12]} now), so it cannot be drawn again; its figures stay in `mastertrade backtest list --json`"
         )

@@ -7,9 +7,9 @@ from datetime import datetime
 from functools import cached_property
 from typing import Any, TypeAlias
 
-from mastertrade.backtest.report import SweepReport
+from mastertrade.backtest.report import Provenance, SweepReport
 from mastertrade.backtest.report.luck import verdict
-from mastertrade.backtest.samplers import Sampler, Space, make_sampler
+from mastertrade.backtest.samplers import Choice, Sampler, Space, Span, make_sampler
 from mastertrade.backtest.sweep import Pool
 from mastertrade.backtest.trials import Evaluate, Tried
 from mastertrade.backtest.workers import Limits
@@ -17,7 +17,7 @@ from mastertrade.research.asking import Asked, Found
 from mastertrade.research.evaluation import Evaluation
 from mastertrade.research.generating import KIND, make_generated
 from mastertrade.research.options import Options
-from mastertrade.research.provenance import code_hash, data_hash
+from mastertrade.research.provenance import code_hash
 from mastertrade.research.spaces import from_settings, to_settings
 from mastertrade.research.stored import Job, settings_of_file, to_row
 from mastertrade.research.studies import Show, StudyWork, open_study
@@ -63,7 +63,7 @@ class SweepPlan:
             markets=found.markets,
             strategy=self.template,
             fixed=self.fixed,
-            options=replace(self.options, rules=found.rules),
+            options=found.on(self.options),
         )
 
     def to_study(self, found: Found, at: datetime, **more: Any) -> Study:
@@ -86,7 +86,7 @@ class SweepPlan:
             objective=self.objective,
             planned=self.make_sampler().planned,
             seed=self.seed,
-            data_hash=data_hash(found.markets),
+            data_hash=found.hash,
             code_hash=code_hash(self.template),
         )
 
@@ -155,7 +155,7 @@ class Desk:
 def require_same(study: Study, found: Found, plan: SweepPlan) -> None:
     """Refused when going on would compare trials of different bars or of different programs."""
     for name, was, is_now in (
-        ("bars", study.data_hash, data_hash(found.markets)),
+        ("bars", study.data_hash, found.hash),
         ("code", study.code_hash, code_hash(plan.template)),
     ):
         if was != is_now:
@@ -172,6 +172,31 @@ def table_of(plan: SweepPlan, study: Study, rows: list[Tried]) -> SweepTable:
         title=f"{short_name(study.strategy)} sweep",
         sampler=study.kind,
         planned=study.planned,
+        provenance=provenance_of(plan, study, run_id=str(study.id)),
+    )
+
+
+def _words(choice: Choice) -> str:
+    """As it is written on a command line."""
+    if not isinstance(choice, Span):
+        return ",".join(str(value) for value in choice)
+    step = "" if choice.step is None else f":{choice.step:g}"
+    return f"{'log:' if choice.is_log else ''}{choice.low:g}:{choice.high:g}{step}"
+
+
+def provenance_of(plan: SweepPlan, study: Study, *, run_id: str, data_hash: str | None = None) -> Provenance:
+    """What it takes to make a sweep again, or, with the hash of all its bars, a walk-forward of such sweeps."""
+    asked = plan.asked
+    bars = ", ".join(asked.files) if asked.files else f"{', '.join(asked.symbols)} {asked.interval}"
+    return Provenance(
+        strategy=study.strategy,
+        parameters={**plan.fixed, **{name: _words(choice) for name, choice in plan.space.items()}},
+        run_id=run_id,
+        data_source=f"{bars} of {asked.venue}" if asked.venue else bars,
+        snapshot_hash=data_hash or study.data_hash,
+        code_hash=study.code_hash,
+        seed=study.seed,
+        settings=plan.options.chosen,
     )
 
 

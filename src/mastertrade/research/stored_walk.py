@@ -9,9 +9,9 @@ from mastertrade.backtest.objective import CONVINCING, GUIDE
 from mastertrade.backtest.report.luck import verdict
 from mastertrade.backtest.walk_forward import Plan, Stretch, span, stretches
 from mastertrade.research.asking import Asked, Found, find
-from mastertrade.research.provenance import code_hash, data_hash
+from mastertrade.research.provenance import code_hash
 from mastertrade.research.stored import require_same_bars, require_same_file, settings_of_file
-from mastertrade.research.stored_sweep import Desk, SweepPlan
+from mastertrade.research.stored_sweep import Desk, SweepPlan, provenance_of
 from mastertrade.research.studies import Show
 from mastertrade.research.walking import Walk, Walked, WalkForward
 from mastertrade.shared.errors import UsageError
@@ -48,7 +48,7 @@ class WalkPlan:
             workers=None,
             limits=sweep.limits,
             fixed=sweep.fixed,
-            options=replace(sweep.options, rules=found.rules),
+            options=found.on(sweep.options),
         )
 
 
@@ -74,6 +74,7 @@ async def walk_forward(
     row = None
     if made.results:
         row = _to_row(plan, made, studies, found, at)
+        made.provenance = provenance_of(plan.sweep, studies[0], run_id=str(row.id), data_hash=found.hash)
         await BacktestDatabase().save_run(desk.manager, row, at=at)
     for study in studies:
         await BacktestDatabase().finish_study(desk.manager, study.id, verdict=verdict(made.luck), at=at)
@@ -99,7 +100,9 @@ async def walk_again(row: Row, manager: PostgresManager) -> WalkForward:
         stretch = Stretch(**{name: study.settings["window"][name] for name in Stretch.__slots__})
         walked.append(walk.step(found.markets, stretch, cash, [tried for tried, _ in rows]))
         cash = walked[-1].result.final_equity if walked[-1].result is not None else cash
-    return _of(plan, walked)
+    made = _of(plan, walked)
+    made.provenance = provenance_of(plan.sweep, first, run_id=str(row["id"]), data_hash=row["data_hash"])
+    return made
 
 
 def _of(plan: WalkPlan, walked: Sequence[Walked]) -> WalkForward:
@@ -136,7 +139,7 @@ def _to_row(plan: WalkPlan, made: WalkForward, studies: Sequence[Study], found: 
             },
         },
         data_source=found.source,
-        data_hash=data_hash(found.markets),
+        data_hash=found.hash,
         code_hash=code_hash(sweep.template),
         metrics=made.figures,
         verdict=verdict(made.luck),

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from mastertrade.backtest.report import Luck, SweepReport, to_text
+from mastertrade.backtest.report import Luck, Provenance, SweepReport, to_text
 from mastertrade.backtest.report import Trial as ReportTrial
 from mastertrade.backtest.sweep import best_of
 from mastertrade.backtest.trials import Tried
@@ -24,13 +24,21 @@ class SweepTable(Reported, Sequence[dict[str, Any]]):
     highest ``objective``, ``luck`` what it is worth."""
 
     def __init__(
-        self, rows: Sequence[Tried], *, objective: str, title: str, sampler: str = "grid", planned: int | None = None
+        self,
+        rows: Sequence[Tried],
+        *,
+        objective: str,
+        title: str,
+        sampler: str = "grid",
+        planned: int | None = None,
+        provenance: Provenance | None = None,
     ) -> None:
         self.tried = tuple(rows)
         self.objective = objective
         self.title = title
         self.sampler = sampler
         self.planned = len(rows) if planned is None else planned
+        self.provenance = provenance or Provenance()
 
     def __len__(self) -> int:
         return len(self.tried)
@@ -81,6 +89,7 @@ class SweepTable(Reported, Sequence[dict[str, Any]]):
             for one in self.tried
         ]
         return SweepReport(
+            provenance=self.provenance,
             title=self.title,
             objective=self.objective,
             trials=trials,

@@ -9,7 +9,7 @@ import numpy as np
 
 from mastertrade import strategies
 from mastertrade.backtest.objective import CONVINCING, GUIDE, with_deflated_sharpe
-from mastertrade.backtest.report import Luck, WalkForwardReport, Window, to_text
+from mastertrade.backtest.report import Luck, Provenance, WalkForwardReport, Window, to_text
 from mastertrade.backtest.result import BacktestResult, Counts, Trades
 from mastertrade.backtest.samplers import Sampler, Space, make_sampler
 from mastertrade.backtest.score import FIGURES, figures_of
@@ -48,12 +48,22 @@ class WalkForward(Reported):
     """``windows`` with what was chosen and what came of it, ``equity`` over all test times together from ``cash``,
     ``luck`` what it proves. The choice never saw the bars that are counted here."""
 
-    def __init__(self, walked: Sequence[Walked], *, title: str, objective: str, plan: Plan, cash: float) -> None:
+    def __init__(
+        self,
+        walked: Sequence[Walked],
+        *,
+        title: str,
+        objective: str,
+        plan: Plan,
+        cash: float,
+        provenance: Provenance | None = None,
+    ) -> None:
         self.walked = tuple(walked)
         self.title = title
         self.objective = objective
         self.plan = plan
         self.cash = cash
+        self.provenance = provenance or Provenance()
 
     @cached_property
     def windows(self) -> list[Window]:
@@ -124,6 +134,7 @@ class WalkForward(Reported):
 
     def report(self) -> WalkForwardReport:
         return WalkForwardReport(
+            provenance=self.provenance,
             title=self.title,
             objective=GUIDE if self.objective == CONVINCING else self.objective,  # known of a single run too
             windows=self.windows,

@@ -124,7 +124,7 @@ def _trading(report: RunReport, summary: dict[str, Any]) -> list[Figure]:
         rows.append(Figure(name="carried", value=f"{summary['carried']:,}", note=note))
     ambiguous = summary["ambiguous"]
     if ambiguous:
-        note = f"of {trades:,} exits touched stop and target in one bar: stop taken"
+        note = f"of {trades:,} exits touched stop and target in one bar: stop taken (finer bars can tell)"
         rows.append(Figure(name="ambiguous", value=f"{ambiguous:,}", note=note, tone="bad"))
     if summary["unfilled"]:
         note = "orders for which cash, a free place or the market's minimum left nothing"

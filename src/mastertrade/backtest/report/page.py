@@ -76,7 +76,7 @@ def sweep_page(sweep: SweepReport) -> str:
 
 
 def walk_forward_page(walk: WalkForwardReport) -> str:
-    title = f"{walk.title}: walk-forward, {count(len(walk.windows), 'window')}"
+    title = f"{walk.title}: {count(len(walk.windows), 'window')}"
     body: list[Child] = [
         head(title, [f"{walk.scheme}; chosen by {label(walk.objective)} on the time before each window"]),
         banner(walk.luck),
