@@ -228,9 +228,11 @@ def simulate(  # noqa: C901 - one life of a position from top to bottom, its num
                     daily[day + 1] = cash + quantity * close[day_end[day]]
                     day += 1
         if wants_curve:
-            for bar in range(entry, out + at_close):
-                invested[bar] = quantity * close[bar]
-                equity[bar] = cash + invested[bar]
+            held = out + at_close - entry
+            values, worth, marks = invested[entry : entry + held], equity[entry : entry + held], close[entry:]
+            for place in range(held):  # of known places, so that several bars are written at a time
+                value = quantity * marks[place]
+                values[place], worth[place] = value, cash + value
             drawn = out
         # the fill that ends it
         if reason == TAKEN:

@@ -18,6 +18,7 @@ from mastertrade.quant import metrics
 from mastertrade.quant.bars import FloatArray
 from mastertrade.quant.columns import Columns
 from mastertrade.quant.masks import BITS, Words
+from mastertrade.quant.memory import room
 
 FIXED_EXITS = ("stop_loss", "take_profit", "stop_atr", "target_atr", "time_bars", "atr_period")
 """Exits whose levels are known at the entry."""
@@ -99,7 +100,7 @@ class Events:
         one, before = self._market, mask << np.uint64(1)
         before[1:] |= mask[:-1] >> np.uint64(63)
         trades = np.zeros(int(np.bitwise_count(mask & ~before).sum()), TRADE_DTYPE)
-        equity, invested = np.empty(len(one)), np.empty(len(one))
+        equity, invested = room(len(one)), room(len(one))
         self._walk(mask, NOTHING, trades, equity, invested)
         made, _, _, unfilled, ambiguous, _, was_cut = self._counts.tolist()
         if was_cut:

@@ -100,19 +100,23 @@ def _pass_in_step(account: Any, places: Any, first: Any, close: Any, step: int, 
     end = places[0].last - first[0]
     for symbol in range(len(places)):
         end = min(end, places[symbol].wakes_at - first[symbol])
-    while step < end:
-        total = worth = 0.0
-        for symbol in range(len(places)):
-            place = places[symbol]
-            if place.side != 0:
-                of_place = place.side * place.quantity * close[first[symbol] + step]
-                total += of_place
-                worth += abs(of_place)
-        if account.cash + total <= 0.0:
-            break
-        equity[step], invested[step] = account.cash + total, worth
-        step += 1
-    return step
+    if end <= step:
+        return step
+    totals, worths, cash = equity[step:end], invested[step:end], account.cash
+    for place in range(len(totals)):
+        totals[place] = worths[place] = 0.0
+    for symbol in range(len(places)):
+        if places[symbol].side != 0:
+            held, prices = places[symbol].side * places[symbol].quantity, close[first[symbol] + step :]
+            for place in range(len(totals)):
+                of_place = held * prices[place]
+                totals[place] += of_place
+                worths[place] += abs(of_place)
+    for place in range(len(totals)):
+        if cash + totals[place] <= 0.0:
+            return int(step + place)
+        totals[place] += cash
+    return int(end)
 
 
 @inlined
@@ -167,11 +171,15 @@ def simulate(  # noqa: C901 - a helper that is handed all columns costs more tha
     """The columns, in their order; then what is written: the places, the account, the trades with places of bars for
     times, and for each step its time (unless all markets have the same), the equity and what is invested."""
     account, terms = accounts[0], all_terms[0]
-    step = 0
+    awake, step, awaken = np.empty(len(places), np.int64), 0, 0
     while account.is_ruined == 0:
-        for symbol in range(len(places)):
-            if step == 0 or places[symbol].is_awake:
-                _sleep(places[symbol], terms, first[symbol], rule_from, open_, high, low, targets, funding)
+        if step == 0:
+            awaken = len(places)
+            for symbol in range(awaken):
+                awake[symbol] = symbol
+        for at in range(awaken):
+            symbol = awake[at]
+            _sleep(places[symbol], terms, first[symbol], rule_from, open_, high, low, targets, funding)
         if len(places) == 1:
             step = _pass_alone(account, places[0], close, step, equity, invested)
         elif is_in_step:
@@ -180,24 +188,28 @@ def simulate(  # noqa: C901 - a helper that is handed all columns costs more tha
             step = _pass_apart(account, places, time, close, step, times, equity, invested)
         now = NEVER
         if is_in_step:
-            for symbol in range(len(places)):
-                place = places[symbol]
-                place.bar = first[symbol] + step - 1
-                place.mark = close[place.bar] if step > 0 else 0.0
-                place.is_trading = place.bar + 1 < place.last
+            if first[0] + step >= places[0].last:
+                for symbol in range(len(places) if step > 0 else 0):
+                    places[symbol].bar = first[symbol] + step - 1
+                    places[symbol].mark = close[places[symbol].bar]
+                break
         else:
             now = next_time(places, time)
-        if places[0].is_trading == 0 if is_in_step else now == NEVER:
-            break
+            if now == NEVER:
+                break
+        awaken = 0
         for symbol in range(len(places)):
             place = places[symbol]
-            place.is_awake = place.is_trading and place.bar + 1 >= place.wakes_at
+            begin, bar = first[symbol], first[symbol] + step if is_in_step else place.bar + 1
+            place.is_trading = place.is_trading or is_in_step
+            place.is_awake = place.is_trading and bar >= place.wakes_at
             if place.is_trading == 0:
                 continue
-            begin, bar = first[symbol], place.bar + 1
             place.bar, place.mark = bar, open_[bar]
             if place.is_awake == 0:
                 continue
+            awake[awaken] = symbol
+            awaken += 1
             while place.rule + 1 < place.last_rule and rule_from[place.rule + 1] <= bar - begin:
                 place.rule += 1
             place.lot, place.tick, place.min_notional = lot[place.rule], tick[place.rule], min_notional[place.rule]
@@ -208,11 +220,12 @@ def simulate(  # noqa: C901 - a helper that is handed all columns costs more tha
             place.atr_now = atr[bar] if len(atr) else np.nan
             place.known_impact = impact[bar - 1] if len(impact) and bar > begin else 0.0
             place.funding_rate = funding[bar] if len(funding) else 0.0
-        begin_step(account, places, terms)
-        fill_at_open(account, places, terms, trades)
-        for symbol in range(len(places) if has_exits else 0):
+        begin_step(account, places, terms, awake, awaken)
+        fill_at_open(account, places, terms, trades, awake, awaken)
+        for at in range(awaken if has_exits else 0):
+            symbol = awake[at]
             place = places[symbol]
-            if place.is_awake and place.side != 0:
+            if place.side != 0:
                 touched, price = touches(place, terms)
                 if touched == BOTH:
                     touched, price = drilled(
@@ -230,7 +243,7 @@ def simulate(  # noqa: C901 - a helper that is handed all columns costs more tha
         step += 1
         account.is_ruined = account.cash + total <= 0.0
         if account.is_ruined == 0:
-            decide(account, places, terms, account.cash + total)
+            decide(account, places, terms, account.cash + total, awake, awaken)
     account.steps, account.ended = step, account.trades
     for symbol in range(len(places)):
         place = places[symbol]

@@ -355,11 +355,9 @@ def next_time(places: Any, time: Any) -> int:
 
 
 @inlined
-def begin_step(account: Any, places: Any, terms: Any) -> None:
-    for symbol in range(len(places)):
-        place = places[symbol]
-        if not place.is_awake:
-            continue
+def begin_step(account: Any, places: Any, terms: Any, awake: Any, count: int) -> None:
+    for at in range(count):
+        place = places[awake[at]]
         if place.has_order:
             _put_order_on_lot(place)
         place.room = math.inf
@@ -372,14 +370,14 @@ def begin_step(account: Any, places: Any, terms: Any) -> None:
 
 
 @inlined
-def fill_at_open(account: Any, places: Any, terms: Any, trades: Any) -> None:
-    for symbol in range(len(places)):
-        place = places[symbol]
-        if place.is_awake and place.has_order and place.side != 0:
-            _reduce(account, place, terms, trades, symbol)
-    for symbol in range(len(places)):
-        place = places[symbol]
-        if place.is_awake and place.has_order:
+def fill_at_open(account: Any, places: Any, terms: Any, trades: Any, awake: Any, count: int) -> None:
+    for at in range(count):
+        place = places[awake[at]]
+        if place.has_order and place.side != 0:
+            _reduce(account, place, terms, trades, awake[at])
+    for at in range(count):
+        place = places[awake[at]]
+        if place.has_order:
             _enter(account, places, place, terms)
 
 
@@ -400,11 +398,9 @@ def mark(places: Any) -> tuple[float, float]:
 
 
 @inlined
-def decide(account: Any, places: Any, terms: Any, equity: float) -> None:
-    for symbol in range(len(places)):
-        place = places[symbol]
-        if not place.is_awake:
-            continue
+def decide(account: Any, places: Any, terms: Any, equity: float, awake: Any, count: int) -> None:
+    for at in range(count):
+        place = places[awake[at]]
         if place.wanted != place.wanted_before:
             _order(account, place, terms, equity)
         elif terms.time_bars > 0 and place.side != 0:

@@ -14,6 +14,7 @@ from mastertrade.backtest.market import NOTHING, Market
 from mastertrade.backtest.options import Terms
 from mastertrade.backtest.result import TRADE_DTYPE, Counts, Simulated, Trades
 from mastertrade.quant.bars import FloatArray, TimeArray
+from mastertrade.quant.memory import room
 
 PRICES = ("open", "high", "low", "close", "volume", "long_unit", "short_unit")
 OPTIONAL = ("atr", "impact", "funding")
@@ -39,7 +40,7 @@ def compiled(markets: Sequence[Market], terms: Terms) -> Simulated:
     is_in_step = all(one is bars[0] or np.array_equal(one, bars[0]) for one in bars)
     times = np.empty(0 if is_in_step else steps, np.int64)
     steps = len(bars[0]) if is_in_step else steps
-    equity, invested = np.empty(steps), np.empty(steps)
+    equity, invested = room(steps), room(steps)
     targets = _joined([market.targets for market in markets])
     trades = np.zeros(_most_trades(targets, len(markets)), TRADE_DTYPE)
     exits = terms.exits
@@ -86,7 +87,11 @@ def _most_trades(targets: FloatArray, markets: int) -> int:
 
 def _joined(columns: Sequence[NDArray[Any]]) -> NDArray[Any]:
     """One behind the other, as the loop was compiled to take them."""
-    return np.ascontiguousarray(columns[0]) if len(columns) == 1 else np.concatenate(columns)
+    if len(columns) == 1:
+        return np.ascontiguousarray(columns[0])
+    if any(column.dtype != np.float64 for column in columns):
+        return np.concatenate(columns)
+    return np.concatenate(columns, out=room(sum(map(len, columns))))
 
 
 _kept: dict[tuple[int, ...], NDArray[Any]] = {}

@@ -194,25 +194,26 @@ class Columns(Bars):
 
 class Markets(Mapping[str, Columns]):
     """Columns of several instruments by symbol, each knowing the others. What concerns several is computed once too;
-    what was computed of one alone is found again."""
+    what was computed of one alone is found again. Columns hold their markets and not the other way round: in a circle
+    all that was computed would stay until somebody looks for circles."""
 
-    __slots__ = ("_columns", "_memory")
+    __slots__ = ("_bars", "_memories", "_memory")
 
     def __init__(self, bars: Mapping[str, Bars]) -> None:
-        self._columns = {
-            symbol: Columns(one, symbol=symbol, markets=self, memory=one._memory if isinstance(one, Columns) else None)
-            for symbol, one in bars.items()
+        self._bars = dict(bars)
+        self._memories = {
+            symbol: one._memory if isinstance(one, Columns) else Memory(MAX_BYTES) for symbol, one in bars.items()
         }
         self._memory = Memory(MAX_BYTES)
 
     def __getitem__(self, symbol: str) -> Columns:
-        return self._columns[symbol]
+        return Columns(self._bars[symbol], symbol=symbol, markets=self, memory=self._memories[symbol])
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._columns)
+        return iter(self._bars)
 
     def __len__(self) -> int:
-        return len(self._columns)
+        return len(self._bars)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Markets, ({symbol: Bars.__getitem__(one, slice(None)) for symbol, one in self.items()},)

@@ -1,4 +1,4 @@
-"""Memory: what was computed once, by its key, within a number of bytes."""
+"""Memory: what was computed once, by its key, within a number of bytes; and room for new columns."""
 
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
@@ -6,7 +6,41 @@ from typing import TypeVar
 
 import numpy as np
 
+from mastertrade.quant.bars import FloatArray
+
 Kept = TypeVar("Kept")
+LEAST_KEPT = 1 << 18
+"""Bytes of a column below which the allocator keeps its memory by itself."""
+MOST_KEPT = 48 << 20
+"""Bytes that wait for new columns: the averages and curves of a million bars."""
+
+
+def room(count: int) -> FloatArray:
+    """A new column, not filled. A large one is written where one was that nobody holds any more: a page that is asked
+    of the system anew costs many times what it takes to write it."""
+    return np.empty(count) if 8 * count < LEAST_KEPT else np.asarray(_Block(count))
+
+
+_free: dict[int, list[FloatArray]] = {}
+
+
+class _Block:
+    """What an array stands on; it is given back when the array and all its views are gone."""
+
+    __slots__ = ("__array_interface__", "_array")
+
+    def __init__(self, count: int) -> None:
+        try:
+            self._array = _free[count].pop()
+        except (KeyError, IndexError):
+            self._array = np.empty(count)
+        self.__array_interface__ = self._array.__array_interface__
+
+    def __del__(self, free: dict[int, list[FloatArray]] = _free, most: int = MOST_KEPT) -> None:
+        waiting = sum(8 * count * len(blocks) for count, blocks in list(free.items()))
+        if waiting + self._array.nbytes > most:
+            free.clear()
+        free.setdefault(len(self._array), []).append(self._array)
 
 
 class Memory:

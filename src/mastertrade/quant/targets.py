@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from mastertrade.quant.bars import FloatArray
 from mastertrade.quant.compiled import kernel
+from mastertrade.quant.memory import room
 
 Truths = NDArray[np.bool_]
 
@@ -14,14 +15,14 @@ Truths = NDArray[np.bool_]
 def held_above(fast: FloatArray, slow: FloatArray) -> FloatArray:
     """1 from the bar where ``fast`` comes above ``slow`` to the one where it no longer is, else 0. What starts above
     has not crossed: the crossing lies before our data, and is not ours to trade."""
-    targets = np.empty(len(fast))
+    targets = room(len(fast))
     _held_above(np.ascontiguousarray(fast), np.ascontiguousarray(slow), targets)
     return targets
 
 
 def held_between(enters: Truths, leaves: Truths) -> FloatArray:
     """1 from a bar that enters until one that leaves, else 0. A bar that does both leaves."""
-    targets = np.empty(len(enters))
+    targets = room(len(enters))
     _held_between(np.ascontiguousarray(enters), np.ascontiguousarray(leaves), targets)
     return targets
 
@@ -29,7 +30,7 @@ def held_between(enters: Truths, leaves: Truths) -> FloatArray:
 def held_on_sides(long_enters: Truths, long_leaves: Truths, short_enters: Truths, short_leaves: Truths) -> FloatArray:
     """1 while long, -1 while short, else 0. A bar that enters one side turns a position of the other round; one that
     enters both, or leaves the side it enters, enters neither."""
-    targets = np.empty(len(long_enters))
+    targets = room(len(long_enters))
     given = (long_enters, long_leaves, short_enters, short_leaves)
     _held_on_sides(*(np.ascontiguousarray(one) for one in given), targets)
     return targets
@@ -37,7 +38,7 @@ def held_on_sides(long_enters: Truths, long_leaves: Truths, short_enters: Truths
 
 def bars_since(truths: Truths) -> FloatArray:
     """How many bars ago it was last true, 0 where it is; NaN before it was true at all."""
-    counts = np.empty(len(truths))
+    counts = room(len(truths))
     _bars_since(np.ascontiguousarray(truths), counts)
     return counts
 

@@ -4,6 +4,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from mastertrade.quant.bars import FloatArray
+from mastertrade.quant.memory import room
 
 
 def checked_period(period: int, least: int = 1) -> int:
@@ -19,7 +20,7 @@ def contiguous(values: ArrayLike) -> FloatArray:
 
 
 def room_for(values: FloatArray) -> FloatArray:
-    return np.empty(len(values))
+    return room(len(values))
 
 
 def typical_price(high: FloatArray, low: FloatArray, close: FloatArray) -> FloatArray:
