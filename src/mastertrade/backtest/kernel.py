@@ -172,6 +172,8 @@ def simulate(  # noqa: C901 - a helper that is handed all columns costs more tha
     times, and for each step its time (unless all markets have the same), the equity and what is invested."""
     account, terms = accounts[0], all_terms[0]
     awake, step, awaken = np.empty(len(places), np.int64), 0, 0
+    for symbol in range(len(places) if is_in_step else 0):
+        places[symbol].is_trading = 1
     while account.is_ruined == 0:
         if step == 0:
             awaken = len(places)
@@ -201,10 +203,13 @@ def simulate(  # noqa: C901 - a helper that is handed all columns costs more tha
         for symbol in range(len(places)):
             place = places[symbol]
             begin, bar = first[symbol], first[symbol] + step if is_in_step else place.bar + 1
-            place.is_trading = place.is_trading or is_in_step
-            place.is_awake = place.is_trading and bar >= place.wakes_at
+            if is_in_step and place.side == 0 and bar < place.wakes_at:
+                place.is_awake = 0
+                continue  # nothing is held and nothing happens: nobody asks where it stands
             if place.is_trading == 0:
+                place.is_awake = 0
                 continue
+            place.is_awake = bar >= place.wakes_at
             place.bar, place.mark = bar, open_[bar]
             if place.is_awake == 0:
                 continue
@@ -233,10 +238,7 @@ def simulate(  # noqa: C901 - a helper that is handed all columns costs more tha
                     )
                 if touched != NEITHER:
                     exit_inside_bar(account, place, terms, trades, symbol, touched, price)
-        for symbol in range(len(places)):
-            if places[symbol].is_trading:
-                places[symbol].mark = close[places[symbol].bar]
-        total, worth = mark(places)
+        total, worth = mark(places, close)
         equity[step], invested[step] = account.cash + total, worth
         if not is_in_step:
             times[step] = now

@@ -382,18 +382,21 @@ def fill_at_open(account: Any, places: Any, terms: Any, trades: Any, awake: Any,
 
 
 @inlined
-def mark(places: Any) -> tuple[float, float]:
+def mark(places: Any, close: Any) -> tuple[float, float]:
     """What all positions are worth at the last closes, and the same with shorts counted as positive."""
     total = worth = 0.0
     for symbol in range(len(places)):
         place = places[symbol]
-        if place.is_awake and place.side > 0:
-            place.best = max(place.best, place.high)
-        elif place.is_awake and place.side < 0:
-            place.best = min(place.best, place.low)
-        if place.side != 0:
-            total += _worth(place)
-            worth += abs(_worth(place))
+        if place.side == 0 and place.is_awake == 0:
+            continue
+        if place.is_trading:
+            place.mark = close[place.bar]
+        if place.side == 0:
+            continue
+        if place.is_awake:
+            place.best = max(place.best, place.high) if place.side > 0 else min(place.best, place.low)
+        total += _worth(place)
+        worth += abs(_worth(place))
     return total, worth
 
 

@@ -2,6 +2,7 @@
 with its reason, and the others go on."""
 
 import contextlib
+import gc
 import multiprocessing
 import os
 import random
@@ -21,6 +22,9 @@ from mastertrade.backtest.trials import Evaluate, Outcome, Trial
 
 GRACE_S: Final = 5.0
 """A worker kills itself at its deadline; when even that does not happen, we do it this much later."""
+TELL_EVERY_S: Final = 0.005
+"""Outcomes travel together: each message puts the parent on a core that a worker could use. What was not told before
+a worker's process ended is tried again."""
 LOOK_AROUND_S: Final = 0.5
 """How often an idle worker looks whether its parent is still there."""
 OUT_OF_MEMORY: Final = "needs more memory than a trial may use"
@@ -87,6 +91,8 @@ class Workers:
     def close(self) -> None:
         self._waiting.clear()
         for worker in self._workers:
+            worker.end()
+        for worker in self._workers:
             worker.kill()
         self._workers.clear()
 
@@ -116,10 +122,10 @@ class Workers:
         found = []
         try:
             while worker.trials and worker.connection.poll():
-                outcome = worker.connection.recv()
-                found.append((worker.trials.popleft(), outcome))
+                outcomes = worker.connection.recv()
+                found += [(worker.trials.popleft(), outcome) for outcome in outcomes]
                 worker.set_deadline()
-                if outcome.failure == OUT_OF_MEMORY:  # it ends with that
+                if outcomes[-1].failure == OUT_OF_MEMORY:  # it ends with that
                     self._retire(worker)
                     break
         except (EOFError, OSError):
@@ -176,9 +182,13 @@ class _Worker:
     def set_deadline(self) -> None:
         self.deadline = time.monotonic() + self.limits.seconds + GRACE_S
 
-    def kill(self) -> None:
-        with contextlib.suppress(OSError, AttributeError):
+    def end(self) -> None:
+        """Begin to, so that several end at the same time."""
+        with contextlib.suppress(OSError, AttributeError, ValueError):
             self.process.kill()
+
+    def kill(self) -> None:
+        self.end()
         self.process.join()
         self.connection.close()
 
@@ -195,6 +205,7 @@ class _Worker:
 
 def _work(connection: Connection, evaluate: Evaluate, limits: Limits, parent: int) -> None:
     """The life of a worker: a batch in, an outcome a trial out."""
+    gc.freeze()  # what was there before us is not looked through, which would copy every page that we share
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides what ends
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.signal(signal.SIGALRM, signal.SIG_DFL)  # no handler: it also ends a loop that never comes back to Python
@@ -205,10 +216,17 @@ def _work(connection: Connection, evaluate: Evaluate, limits: Limits, parent: in
             while not connection.poll(LOOK_AROUND_S):
                 if os.getppid() != parent:
                     return
+            told, told_at = list[Outcome](), time.monotonic()
             for outcome in outcomes_within(evaluate, connection.recv(), limits):
-                connection.send(outcome)
+                told.append(outcome)
                 if outcome.failure == OUT_OF_MEMORY:
+                    connection.send(told)
                     return  # what it left behind may be what filled the memory
+                if (now := time.monotonic()) - told_at > TELL_EVERY_S:
+                    connection.send(told)
+                    told, told_at = [], now
+            if told:
+                connection.send(told)
 
 
 def outcomes_within(evaluate: Evaluate, trials: Sequence[Trial], limits: Limits) -> Iterator[Outcome]:
