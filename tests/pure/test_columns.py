@@ -1,9 +1,11 @@
 """Columns: bars that compute each indicator once, hand it out read-only, and stay within their memory."""
 
+import gc
 import os
 import pickle
 import subprocess
 import sys
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -197,7 +199,7 @@ def test_markets_know_each_other_and_a_slice_takes_no_later_bar_of_any_of_them_a
     assert Columns(own).markets.keys() == {""}
     early = markets["A"][:50]
     assert early.symbol == "A"
-    assert early.markets["A"] is early
+    assert early.markets["A"].sma(3) is early.sma(3), "the same columns, and what was computed of them"
     assert early.markets["B"].time.tolist() == [time for time in other.time.tolist() if time <= own.time[49]]
     late = markets["A"][20:50].markets["B"].time
     assert late.tolist() == [time for time in other.time.tolist() if own.time[20] <= time <= own.time[49]]
@@ -224,3 +226,24 @@ def test_columns_travel_to_another_process_as_bars() -> None:
         assert there.sma(3).tobytes() == markets["A"].sma(3).tobytes()
         assert there.markets["B"].close.tobytes() == markets["B"].close.tobytes()
     assert travelled(Columns(BARS)).sma(3).tobytes() == Columns(BARS).sma(3).tobytes()
+
+
+def test_what_was_computed_is_let_go_with_the_markets_and_its_memory_used_again() -> None:
+    """No circle holds them until the collector comes round; the next large column stands where the last one did."""
+    bars = random_walk(60_000, seed=1)
+    gc.collect()
+    gc.disable()
+    try:
+        markets = together({"A": bars})
+        column = markets["A"].sma(5)
+        view, gone = column[10:20], weakref.ref(column)
+        place = column.ctypes.data
+        del markets, column
+        assert gone() is not None, "a view still stands on it"
+        again = averages.sma(bars.close, 7)
+        assert again.ctypes.data != place
+        del view
+        assert gone() is None
+        assert averages.sma(bars.close, 9).ctypes.data == place
+    finally:
+        gc.enable()
