@@ -7,13 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mastertrade.market_data_service.source import RefusedRows
-from mastertrade.market_data_service.validation import COLUMNS, EARLIEST_MS, RawRows, accept_rows
+from mastertrade.market_data_service.validation import COLUMNS, EARLIEST_MS, LARGEST, RawRows, accept_rows
 from mastertrade.quant.bars import Bars
 
 NOW_MS = 1_714_564_800_000
 STEP_MS = 60_000
-PRICE = st.sampled_from([1.0, 2.0, 3.0, 0.0, -1.0, math.nan, math.inf, -math.inf, 1e-300])
-VOLUME = st.sampled_from([0.0, 1.0, 5e8, -1.0, math.nan, math.inf])
+PRICE = st.sampled_from([1.0, 2.0, 3.0, 0.0, -1.0, math.nan, math.inf, -math.inf, 1e-300, 1e-17, 1e18])
+VOLUME = st.sampled_from([0.0, 1.0, 5e8, -1.0, math.nan, math.inf, 1e18])
 TIME = st.integers(-8, 4).map(lambda n: NOW_MS + n * STEP_MS) | st.sampled_from(
     [0, -1, EARLIEST_MS - STEP_MS, NOW_MS - 1, 2**60]
 )
@@ -38,7 +38,8 @@ def accept(rows: list[Row], after_ms: int | None = None) -> tuple[Bars, RefusedR
 def is_candle(row: Row) -> bool:
     time, open_, high, low, close, volume = row
     on_time = EARLIEST_MS <= time <= NOW_MS - STEP_MS and time % STEP_MS == 0
-    return on_time and 0 < low <= min(open_, close) <= max(open_, close) <= high < math.inf and 0 <= volume < math.inf
+    has_prices = 1 / LARGEST < low <= min(open_, close) <= max(open_, close) <= high < LARGEST
+    return on_time and has_prices and 0 <= volume < LARGEST
 
 
 @given(ROWS, st.none() | TIME)
