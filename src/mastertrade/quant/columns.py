@@ -4,6 +4,7 @@ the markets beside them."""
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from operator import getitem
 from typing import Any, TypeVar
+from weakref import WeakValueDictionary
 
 import numpy as np
 
@@ -25,7 +26,7 @@ class Columns(Bars):
     """Bars with every indicator a method: ``columns.sma(20)`` is computed at the first call and found at the others, by
     whichever strategy. A slice knows nothing yet: its columns are computed from its own bars."""
 
-    __slots__ = ("_markets", "_memory", "symbol")
+    __slots__ = ("__weakref__", "_markets", "_memory", "symbol")
 
     symbol: str
     _markets: "Markets | None"
@@ -197,7 +198,7 @@ class Markets(Mapping[str, Columns]):
     what was computed of one alone is found again. Columns hold their markets and not the other way round: in a circle
     all that was computed would stay until somebody looks for circles."""
 
-    __slots__ = ("_bars", "_memories", "_memory")
+    __slots__ = ("_bars", "_held", "_memories", "_memory")
 
     def __init__(self, bars: Mapping[str, Bars]) -> None:
         self._bars = dict(bars)
@@ -205,9 +206,15 @@ class Markets(Mapping[str, Columns]):
             symbol: one._memory if isinstance(one, Columns) else Memory(MAX_BYTES) for symbol, one in bars.items()
         }
         self._memory = Memory(MAX_BYTES)
+        self._held: WeakValueDictionary[str, Columns] = WeakValueDictionary()
 
     def __getitem__(self, symbol: str) -> Columns:
-        return Columns(self._bars[symbol], symbol=symbol, markets=self, memory=self._memories[symbol])
+        """The same object as long as somebody holds it."""
+        found = self._held.get(symbol)
+        if found is None:
+            found = Columns(self._bars[symbol], symbol=symbol, markets=self, memory=self._memories[symbol])
+            self._held[symbol] = found
+        return found
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._bars)
