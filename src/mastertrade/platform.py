@@ -44,6 +44,7 @@ from mastertrade.shared.postgres_manager import PostgresManager, Transaction, en
 from mastertrade.shared.service import Job, Service
 from mastertrade.strategies import all_templates
 from mastertrade.strategy_service.config import StrategySettings
+from mastertrade.strategy_service.manual import ManualOrders
 from mastertrade.strategy_service.service import StrategyService
 
 log = logging.getLogger(__name__)
@@ -165,6 +166,11 @@ def risk_door(manager: PostgresManager, settings: PlatformSettings) -> RiskManag
 def risk_meter(manager: PostgresManager, *, window_days: int) -> PortfolioMeter:
     """Measures what accounts hold; works with the database alone."""
     return PortfolioMeter(database=manager, bars_of=DatabaseBars, window_days=window_days)
+
+
+def manual_orders(manager: PostgresManager) -> ManualOrders:
+    """Orders by hand; works with the database alone, whatever else runs."""
+    return ManualOrders(manager=manager, bus=PostgresBus(manager, clock=SystemClock()))
 
 
 def alert_door(manager: PostgresManager) -> AlertDoor:

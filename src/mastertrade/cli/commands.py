@@ -8,10 +8,12 @@ import typer
 from mastertrade import __version__
 from mastertrade.cli.application import Interrupted, leave, stop_writing
 from mastertrade.cli.backtest import backtest
+from mastertrade.cli.book import balance, ledger, position
 from mastertrade.cli.data import data
 from mastertrade.cli.database import db, sql
 from mastertrade.cli.demo import demo
 from mastertrade.cli.doctor import doctor
+from mastertrade.cli.order import order
 from mastertrade.cli.risk import risk
 from mastertrade.cli.running import serve, up
 from mastertrade.cli.strategy import strategy
@@ -48,11 +50,14 @@ def mastertrade(
     """Options of the program itself."""
 
 
-for command in (demo, up, serve, why, status, halt, resume, sql, doctor):
+for command in (demo, up, serve, why, status, halt, resume, ledger, sql, doctor):
     app.command()(command)
 app.add_typer(backtest, name="backtest")
 app.add_typer(data, name="data")
 app.add_typer(db, name="db")
+app.add_typer(order, name="order")
+app.add_typer(position, name="position")
+app.add_typer(balance, name="balance")
 app.add_typer(risk, name="risk")
 app.add_typer(strategy, name="strategy")
 app.add_typer(venue, name="venue")

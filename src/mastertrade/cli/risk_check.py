@@ -33,7 +33,7 @@ def check(
 
     As of the account's last mark. Ends with code 1 where it would be refused.
     """
-    type_, quantity, symbol = _read(words)
+    type_, quantity, symbol = read_order(words)
     question = Question(
         type=type_,
         symbol=symbol,
@@ -46,7 +46,7 @@ def check(
     run(_check(question, as_json), as_json=as_json)
 
 
-def _read(words: list[str]) -> tuple[SignalType, Decimal | None, str]:
+def read_order(words: list[str]) -> tuple[SignalType, Decimal | None, str]:
     if len(words) not in (2, 3) or words[0].upper() not in (SignalType.BUY, SignalType.SELL):
         raise UsageError(f"{' '.join(words)!r} is no order; write BUY or SELL, a quantity or none, and a market: "
                          "BUY 0.5 BTC/USDT")  # fmt: skip

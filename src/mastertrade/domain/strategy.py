@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from datetime import datetime
+from decimal import Decimal
 from enum import StrEnum
 from uuid import UUID
 
@@ -43,7 +44,8 @@ class Signal:
     """A wish to trade, raised on a closed bar. One (strategy, instrument, timeframe, bar close, type) is one signal.
 
     ``evidence`` holds the candle and indicator values it was raised on, so the reason outlives data retention.
-    ``confidence`` is 0..100. After ``valid_until`` it is refused as stale.
+    ``confidence`` is 0..100. After ``valid_until`` it is refused as stale. ``quantity`` is what somebody asked for
+    by hand; without one the risk manager sizes it by its strength.
     """
 
     id: UUID
@@ -59,3 +61,4 @@ class Signal:
     raised_at: datetime
     valid_until: datetime
     evidence: dict[str, float | str] = field(default_factory=dict)
+    quantity: Decimal | None = None

@@ -41,21 +41,18 @@ class Judgement:
     order: SizedOrder | None
 
 
-def judge(
-    case: Case, limits: Limits, *, verdict_id: UUID, rules: Sequence[Rule] = RULES, quantity: Decimal | None = None
-) -> Judgement:
-    """The verdict on one case. A rule that cannot be evaluated refuses: doubt never approves. ``quantity`` is asked
-    for in place of what the signal's strength would."""
+def judge(case: Case, limits: Limits, *, verdict_id: UUID, rules: Sequence[Rule] = RULES) -> Judgement:
+    """The verdict on one case. A rule that cannot be evaluated refuses: doubt never approves."""
     if case.signal.type is SignalType.HOLD:
         return refusal(case, verdict_id, Disposition.HELD, "HOLD asks for nothing")
     checks: list[Check] = []
     requested = Decimal(0)
     try:
-        if quantity is None:
+        if case.signal.quantity is None:
             requested, steps = requested_quantity(case, limits)
             checks += steps
         else:
-            requested = whole_lots(case, quantity)
+            requested = whole_lots(case, case.signal.quantity)
     except Exception as error:  # noqa: BLE001 - whatever went wrong, the answer is no and the reason is kept
         checks.append(_broken(REQUEST, error))
     sized = replace(case, quantity=requested, requested=requested)

@@ -84,7 +84,7 @@ class WhatIf:
             as_of=now,
             price=inputs.case.price,
             quote=inputs.case.account_quote,
-            judgement=judge(inputs.case, inputs.limits, verdict_id=new_id(now), quantity=question.quantity),
+            judgement=judge(inputs.case, inputs.limits, verdict_id=new_id(now)),
             limits_version=inputs.limits_version,
         )
 
@@ -123,4 +123,5 @@ def _signal(question: Question, account: Row, instrument: Row, strategy_id: UUID
         confidence=question.confidence,
         raised_at=now,
         valid_until=now + VALID,
+        quantity=question.quantity,
     )

@@ -115,6 +115,41 @@ BEGIN
     RETURN FOUND;
 END $$;
 
+-- The strategy of orders that somebody wants by hand: it decides nothing by itself, and its positions are its own.
+CREATE OR REPLACE FUNCTION manual_strategy(p_at timestamptz) RETURNS uuid LANGUAGE plpgsql AS $$
+DECLARE
+    v_id uuid;
+BEGIN
+    PERFORM pg_advisory_xact_lock(hashtextextended('manual strategy', 0));
+    SELECT id INTO v_id FROM strategies WHERE type = 'manual' ORDER BY created_at LIMIT 1;
+    IF NOT FOUND THEN
+        INSERT INTO strategies (name, type, is_active, status, created_at, updated_at)
+        VALUES ('manual', 'manual', false, 'inactive', p_at, p_at) RETURNING id INTO v_id;
+    END IF;
+    RETURN v_id;
+END $$;
+
+-- A wish somebody has by hand. Two in one moment are two: the later one is a microsecond younger.
+CREATE OR REPLACE FUNCTION raise_signal_by_hand(
+    p_id uuid, p_strategy uuid, p_account uuid, p_instrument int, p_type text, p_quantity numeric, p_price numeric, p_evidence jsonb,
+    p_at timestamptz, p_valid_until timestamptz
+) RETURNS timestamptz LANGUAGE plpgsql AS $$
+DECLARE
+    v_close timestamptz;
+BEGIN
+    PERFORM pg_advisory_xact_lock(hashtextextended('by hand:' || p_strategy || ':' || p_instrument, 0));
+    SELECT greatest(p_at, max(s.bar_close) + interval '1 microsecond') INTO v_close
+      FROM signals s
+     WHERE s.strategy_id = p_strategy AND s.instrument_id = p_instrument AND s.timeframe_s = 60 AND s.signal_type = p_type
+       AND s.bar_close >= p_at AND s.bar_close < p_at + interval '1 second';
+    INSERT INTO signals (id, strategy_id, account_id, instrument_id, symbol, signal_type, timeframe_s, bar_close, confidence,
+                         price, quantity, evidence, timestamp, valid_until)
+    SELECT p_id, p_strategy, p_account, i.id, i.symbol, p_type, 60, v_close, 100, p_price, p_quantity, p_evidence, p_at,
+           p_valid_until
+      FROM instruments i WHERE i.id = p_instrument;
+    RETURN v_close;
+END $$;
+
 CREATE TABLE IF NOT EXISTS strategy_performance (
     id               uuid PRIMARY KEY DEFAULT gen_random_uuid(),
     strategy_id      uuid NOT NULL REFERENCES strategies (id) ON DELETE CASCADE,

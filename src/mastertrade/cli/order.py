@@ -1,0 +1,250 @@
+"""``mastertrade order``: what was ordered, and orders by hand."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import typer
+
+from mastertrade.cli.application import Json, open_everything, run, with_database
+from mastertrade.cli.output import Cell, bad, bold, dim, emit_json, facts, good, show, table, warning
+from mastertrade.cli.risk_check import read_order
+from mastertrade.cli.trading import actor
+from mastertrade.cli.wording import NOTHING, amount, moment, price, words
+from mastertrade.domain.market import canonical_symbol
+from mastertrade.domain.orders import OrderStatus
+from mastertrade.platform import manual_orders
+from mastertrade.shared.errors import NotFound, UsageError
+from mastertrade.shared.postgres_manager import PostgresManager
+from mastertrade.shared.queries import load_queries
+from mastertrade.strategy_service.manual import VALID, Wish, Wished
+
+QUERIES = load_queries(Path(__file__).with_name("orders.sql"))
+LISTED: Final = 20
+LOOK_EVERY_S: Final = 0.1
+REFUSED: Final = 1
+"""The exit code of an order that was not let through."""
+FINAL: Final = {status.value for status in OrderStatus if status.is_final}
+
+Row = Mapping[str, Any]
+Page = Annotated[int, typer.Option("--number", "-n", min=1, max=1000, help="How many.")]
+Account = Annotated[str, typer.Option("--account", help="Of this account, by name or id.")]
+
+order = typer.Typer(help="Orders: list, show, place by hand.", no_args_is_help=True)
+
+
+@order.command("list")
+def list_orders(
+    is_open: Annotated[bool, typer.Option("--open", help="Only those that may still trade.")] = False,
+    status: Annotated[str, typer.Option("--status", help="Only those in this state, such as UNKNOWN.")] = "",
+    symbol: Annotated[str, typer.Option("--symbol", "-s", help="Only of this market.")] = "",
+    account: Account = "",
+    strategy: Annotated[str, typer.Option("--strategy", help="Only of this strategy.")] = "",
+    number: Page = LISTED,
+    as_json: Json = False,
+) -> None:
+    """List orders, the newest first."""
+    if status and status.upper() not in OrderStatus.__members__:
+        raise UsageError(f"--status {status}: must be one of {', '.join(OrderStatus.__members__)}")
+    filters = {
+        "is_open": is_open,
+        "status": status.upper() or None,
+        "symbol": _symbol(symbol),
+        "account": account or None,
+        "strategy": strategy or None,
+        "page": number,
+    }
+    run(_list(filters, as_json), as_json=as_json)
+
+
+@order.command("show")
+def show_order(
+    name: Annotated[str, typer.Argument(metavar="ID", help="Any of its ids, or eight letters of its own.")],
+    as_json: Json = False,
+) -> None:
+    """Show one order: every step with who told it, and every fill."""
+    run(_show(name.strip(), as_json), as_json=as_json)
+
+
+@order.command("place")
+def place_order(
+    order_words: Annotated[
+        list[str], typer.Argument(metavar="SIDE [QUANTITY] SYMBOL", help="Such as BUY 0.5 BTC/USDT.")
+    ],
+    account: Annotated[str, typer.Option("--account", help="Its name or id; else the newest.")] = "",
+    strategy: Annotated[str, typer.Option("--strategy", help="Whose position it changes; else one by hand.")] = "",
+    reason: Annotated[str, typer.Option("--reason", help="Why; kept with the order.")] = "",
+    wait: Annotated[
+        float, typer.Option("--wait", min=0.0, max=3600.0, help="Seconds to wait for what comes of it.")
+    ] = 10,
+    as_json: Json = False,
+) -> None:
+    """Place a market order by hand. It is judged like every other; without a quantity it is sized like one.
+
+    The wish is kept before anything else: it is carried out now, or when the platform runs again within five minutes of
+    the market's time. Ends with code 1 where it is refused.
+    """
+    type_, quantity, symbol = read_order(order_words)
+    wish = Wish(
+        type=type_,
+        symbol=symbol,
+        quantity=quantity,
+        account=account or None,
+        strategy=strategy or None,
+        actor=actor(),
+        reason=reason,
+    )
+    run(_place(wish, wait, as_json), as_json=as_json)
+
+
+def _symbol(text: str) -> str | None:
+    try:
+        return canonical_symbol(text) if text else None
+    except ValueError as error:
+        raise UsageError(f"--symbol {text}: {error}") from None
+
+
+async def _list(filters: Mapping[str, Any], as_json: bool) -> None:
+    async with with_database() as database:
+        rows = [dict(row) for row in await QUERIES.fetch(database, "order_list", **filters)]
+    if as_json:
+        emit_json({"orders": rows})
+    elif not rows:
+        show(dim("no orders"))
+    else:
+        headers = ("order", "at (UTC)", "account", "strategy", "symbol", "side", "quantity", "filled", "price", "state")
+        show(table(headers, [_cells(row) for row in rows], right=("quantity", "filled", "price")))
+
+
+def _cells(row: Row) -> tuple[Cell, ...]:
+    return (
+        row["client_order_id"],
+        moment(row["order_time"]),
+        row["account"],
+        row["strategy"] or NOTHING,
+        bold(row["symbol"]),
+        row["side"],
+        amount(row["quantity"]),
+        amount(row["filled_quantity"]),
+        price(row["avg_fill_price"] or row["price"]),
+        _state(row["status"]),
+    )
+
+
+def _state(status: str) -> Cell:
+    if status == OrderStatus.FILLED:
+        return good(status)
+    if status in (OrderStatus.UNKNOWN, OrderStatus.REJECTED, OrderStatus.NOT_FOUND):
+        return bad(status)
+    return status if status in FINAL else warning(status)
+
+
+async def _show(name: str, as_json: bool) -> None:
+    async with with_database() as database:
+        found = await QUERIES.fetch(database, "order_of", name=name)
+        if not found:
+            raise NotFound(f"there is no order {name!r}; mastertrade order list shows them")
+        if len(found) > 1:
+            raise UsageError(f"{name!r} is the beginning of several orders; give more of it")
+        steps = [dict(row) for row in await QUERIES.fetch(database, "order_steps", order_id=found[0]["id"])]
+        fills = [dict(row) for row in await QUERIES.fetch(database, "order_fills", order_id=found[0]["id"])]
+    row = dict(found[0])
+    if as_json:
+        emit_json({"order": row, "steps": steps, "fills": fills})
+        return
+    paid = f"{amount(row['commission'])} {row['commission_asset'] or ''}".strip()
+    asked = f"{row['side']} {amount(row['quantity'])} {row['symbol']}, {words(row['order_type'])}"
+    show(
+        facts(
+            [
+                ("order", f"{row['client_order_id']}  {row['id']}"),
+                ("asked for", asked + (f" at {price(row['price'])}" if row["price"] else "")),
+                ("of", f"{row['strategy'] or NOTHING} on {row['account']} ({row['environment']})"),
+                ("state", _state(row["status"])),
+                ("filled", f"{amount(row['filled_quantity'])} at {price(row['avg_fill_price'])}, fee {paid}"),
+                ("at the venue", row["exchange_order_id"] or NOTHING),
+            ]
+        ),
+        "",
+        table(("at (UTC)", "step", "told by", "because"), [_step(one) for one in steps]),
+    )
+    if fills:
+        headers = ("fill", "at (UTC)", "quantity", "price", "fee", "realised", "ledger")
+        show(
+            "", table(headers, [_fill(one) for one in fills], right=("quantity", "price", "fee", "realised", "ledger"))
+        )
+    show("", dim(f"why: mastertrade why {row['client_order_id']}"))
+
+
+def _step(one: Row) -> tuple[Cell, ...]:
+    what = (
+        f"{one['from_status'] or ''} → {one['to_status']}".strip(" →") if one["to_status"] else words(one["event_type"])
+    )
+    told = one["payload"] or {}
+    return moment(one["occurred_at"]), what, one["source"], str(told.get("reason") or told.get("error") or "")
+
+
+def _fill(one: Row) -> tuple[Cell, ...]:
+    return (
+        one["exchange_trade_id"],
+        moment(one["trade_time"]),
+        amount(one["quantity"]),
+        price(one["price"]),
+        f"{amount(one['commission'])} {one['commission_asset'] or ''}".strip(),
+        NOTHING if one["realized_pnl"] is None else amount(one["realized_pnl"]),
+        str(one["ledger_entry_id"] or NOTHING),
+    )
+
+
+async def _place(wish: Wish, wait_s: float, as_json: bool) -> None:
+    async with open_everything() as (_, database):
+        wished = await manual_orders(database.manager).place(wish)
+        is_heard = await QUERIES.fetchval(database.manager, "is_somebody_there")
+        came = await _outcome(database.manager, wished, wait_s if is_heard else 0.0)
+    if as_json:
+        emit_json({"signal_id": wished.signal.id, "account": wished.account, "strategy": wished.strategy, **came})
+    else:
+        _print_placed(wished, came, bool(is_heard))
+    if came["disposition"] not in (None, "approved", "reduced"):
+        raise SystemExit(REFUSED)
+
+
+async def _outcome(manager: PostgresManager, wished: Wished, wait_s: float) -> dict[str, Any]:
+    """What has become of it by then, or as soon as nothing more can come."""
+    loop = asyncio.get_running_loop()
+    until = loop.time() + wait_s
+    while True:
+        rows: Sequence[Row] = await QUERIES.fetch(manager, "hand_outcome", signal_id=wished.signal.id)
+        came = dict(rows[-1])
+        is_refused = came["disposition"] not in (None, "approved", "reduced")
+        if is_refused or came["status"] in FINAL or loop.time() >= until:
+            return came
+        await asyncio.sleep(LOOK_EVERY_S)
+
+
+def _print_placed(wished: Wished, came: Row, is_heard: bool) -> None:
+    signal = wished.signal
+    asked = "as much as risk allows of" if signal.quantity is None else amount(signal.quantity)
+    rows: list[tuple[str, Cell]] = [
+        ("wished for", f"{signal.type} {asked} {signal.symbol} at about {price(Decimal(repr(signal.price)))}"),
+        ("on", f"{wished.account}, by {wished.strategy}, market time {moment(signal.raised_at)} UTC"),
+    ]
+    if came["disposition"] is None:
+        minutes = int(VALID.total_seconds() // 60)
+        waits = f"for at most {minutes} minutes of the market's time"
+        rows.append(("verdict", warning("not yet" if is_heard else f"nothing runs here: it waits {waits}")))
+    else:
+        is_let_through = came["disposition"] in ("approved", "reduced")
+        rows.append(("verdict", (good if is_let_through else bad)(came["disposition"])))
+        if came["reason"]:
+            rows.append(("because", came["reason"]))
+    if came["status"] is not None:
+        rows.append(("order", came["client_order_id"]))
+        rows.append(("state", _state(came["status"])))
+        if came["filled_quantity"]:
+            paid = f"{amount(came['commission'])} {came['commission_asset'] or ''}".strip()
+            filled = f"{amount(came['filled_quantity'])} at {price(came['avg_fill_price'])}, fee {paid}"
+            rows.append(("filled", filled))
+    show(facts(rows), "", dim(f"why: mastertrade why {came['client_order_id'] or signal.id}"))

@@ -1,0 +1,111 @@
+"""Orders that somebody wants by hand: raised as signals, each the way of every order."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Final
+from uuid import UUID
+
+from mastertrade.domain.events import SignalRaised
+from mastertrade.domain.strategy import Signal, SignalType
+from mastertrade.messaging.bus import Bus
+from mastertrade.shared.errors import NotFound, Refused
+from mastertrade.shared.postgres_manager import PostgresManager, Transaction
+from mastertrade.shared.queries import load_queries
+from mastertrade.shared.serialization import new_id
+
+QUERIES = load_queries(Path(__file__).with_name("manual.sql"))
+VALID: Final = timedelta(minutes=5)
+"""Of the market's time; then the wish is old, whatever kept it waiting."""
+MANUAL: Final = "manual"
+CERTAIN: Final = 100.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wish:
+    """``account`` None is the newest; ``strategy`` None is that of orders by hand, whose positions are
+    its own. Without a ``quantity`` the risk manager sizes it."""
+
+    type: SignalType
+    symbol: str
+    quantity: Decimal | None
+    account: str | None = None
+    strategy: str | None = None
+    actor: str = ""
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wished:
+    signal: Signal
+    account: str
+    strategy: str
+
+
+class ManualOrders:
+    """Works with the database alone: whoever judges and sends hears of it over the bus, now or when he is back."""
+
+    def __init__(self, *, manager: PostgresManager, bus: Bus) -> None:
+        self._manager = manager
+        self._bus = bus
+
+    async def place(self, wish: Wish) -> Wished:
+        """NotFound for an account, strategy or market that there is not; Refused for a quantity no order could have."""
+        async with self._manager.transaction() as tx:
+            account = await QUERIES.fetchrow(tx, "hand_account", account=wish.account)
+            if account is None:
+                which = "no account has traded yet" if wish.account is None else f"there is no account {wish.account!r}"
+                raise NotFound(f"{which}; mastertrade demo makes one that trades on paper")
+            at, name = account["marked_at"], wish.symbol.upper()
+            market = await QUERIES.fetchrow(tx, "hand_market", venue=account["venue"], symbol=name, at=at)
+            if market is None or market["close"] is None:
+                known = "is no market" if market is None else f"has no price at {at:%Y-%m-%d %H:%M} UTC"
+                raise NotFound(f"{name} {known} of {account['venue']}, where account {account['name']} is")
+            lot = market["lot_size"]
+            if wish.quantity is not None and wish.quantity < lot:
+                raise Refused(f"{name}: quantity {wish.quantity:f} is below the lot {lot.normalize():f}")
+            strategy, named = await self._strategy(tx, wish.strategy, at)
+            evidence: dict[str, float | str] = {"by_hand": wish.actor, "because": wish.reason or "an order by hand"}
+            id, price = new_id(at), market["close"]
+            bar_close = await QUERIES.fetchval(
+                tx,
+                "raise_signal_by_hand",
+                id=id,
+                strategy_id=strategy,
+                account_id=account["id"],
+                instrument_id=market["id"],
+                type=wish.type.value,
+                quantity=wish.quantity,
+                price=Decimal(repr(price)),
+                evidence=evidence,
+                at=at,
+                valid_until=at + VALID,
+            )
+            signal = Signal(
+                id=id,
+                strategy_id=strategy,
+                account_id=account["id"],
+                instrument_id=market["id"],
+                symbol=market["symbol"],
+                type=wish.type,
+                timeframe_s=60,
+                bar_close=bar_close,
+                price=price,
+                confidence=CERTAIN,
+                raised_at=at,
+                valid_until=at + VALID,
+                evidence=evidence,
+                quantity=wish.quantity,
+            )
+            raised = SignalRaised(id=new_id(at), occurred_at=at, correlation_id=signal.id, signal=signal)
+            await self._bus.publish(raised, within=tx)
+        return Wished(signal=signal, account=account["name"], strategy=named)
+
+    async def _strategy(self, tx: Transaction, name: str | None, at: datetime) -> tuple[UUID, str]:
+        if name is None:
+            return await QUERIES.fetchval(tx, "manual_strategy", at=at), MANUAL
+        row = await QUERIES.fetchrow(tx, "hand_strategy", strategy=name)
+        if row is None:
+            raise NotFound(f"there is no strategy {name!r}; mastertrade strategy list shows them")
+        return row["id"], row["name"]

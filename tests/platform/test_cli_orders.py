@@ -1,0 +1,107 @@
+"""Orders by hand while the platform runs, and what people look at afterwards."""
+
+import json
+import signal
+from collections.abc import Iterator
+from decimal import Decimal
+
+import pytest
+
+from tests.platform.command_line import CommandLine, command_line
+
+
+@pytest.fixture(scope="module")
+def mastertrade(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CommandLine]:
+    """In a home where the platform has run, an order waited for it, and others were placed meanwhile."""
+    with command_line(tmp_path_factory.mktemp("home")) as program:
+        play(program, minutes=3)
+        waiting = program("order", "place", "BUY", "0.004", "BTC/USDT", "--reason", "waits", "--json")
+        assert waiting.code == 0, waiting.err
+        assert waiting.json()["disposition"] is None
+        assert "nothing runs here" in program("order", "place", "BUY", "0.2", "ETH/USDT").out
+        with program.running("up", "--speed", "15", "--json") as running:
+            running.line()
+            bought = program("order", "place", "buy", "0.005", "btc/usdt", "--wait", "60", "--json")
+            assert bought.code == 0, bought.out
+            assert (bought.json()["disposition"], bought.json()["status"]) == ("approved", "FILLED")
+            assert program("order", "place", "SELL", "0.002", "BTC/USDT", "--wait", "60").code == 0
+            refused = program("order", "place", "SELL", "5", "ADA/USDT", "--wait", "60")
+            assert refused.code == 1
+            assert "exit_has_position" in refused.out
+            assert running.end(signal.SIGINT).code == 0
+        yield program
+
+
+def play(program: CommandLine, *, minutes: int) -> None:
+    with program.running("up", "--speed", "0", "--json") as running:
+        for _ in range(minutes):
+            running.line()
+        assert running.end(signal.SIGINT).code == 0
+
+
+def test_what_waited_was_carried_out_when_the_platform_ran_again(mastertrade: CommandLine) -> None:
+    orders = mastertrade("order", "list", "--symbol", "BTC/USDT", "--json").json()["orders"]
+    assert [(one["side"], Decimal(one["filled_quantity"]), one["status"]) for one in reversed(orders)] == [
+        ("BUY", Decimal("0.004"), "FILLED"), ("BUY", Decimal("0.005"), "FILLED"), ("SELL", Decimal("0.002"), "FILLED"),
+    ]  # fmt: skip
+    assert {one["strategy"] for one in orders} == {"manual"}
+    assert mastertrade("order", "list", "--open", "--json").json()["orders"] == []
+    assert mastertrade("order", "list", "--open").out == "no orders\n"
+
+
+def test_an_order_is_shown_with_every_step_and_explained(mastertrade: CommandLine) -> None:
+    (last, *_) = mastertrade("order", "list", "--json").json()["orders"]
+    found = mastertrade("order", "show", last["client_order_id"], "--json").json()
+    steps = [one["to_status"] for one in found["steps"] if one["to_status"]]
+    assert steps[:2] == ["NEW", "SUBMITTING"]
+    assert steps[-1] == "FILLED"
+    assert sum(Decimal(fill["quantity"]) for fill in found["fills"]) == Decimal(last["filled_quantity"])
+    text = mastertrade("order", "show", last["id"][:18])
+    assert text.code == 0, text.err
+    assert f"why: mastertrade why {last['client_order_id']}" in text.out
+    why = mastertrade("why", last["client_order_id"])
+    assert "by_hand" in why.out
+
+
+def test_positions_balances_and_ledger_say_the_same(mastertrade: CommandLine) -> None:
+    positions = mastertrade("position", "list", "--json").json()["positions"]
+    held = {one["symbol"].partition("/")[0]: Decimal(one["quantity"]) for one in positions}
+    assert held["BTC"] == Decimal("0.007")
+    balances = mastertrade("balance", "list", "--json").json()["balances"]
+    owned = {one["asset"]: Decimal(one["free_balance"]) + Decimal(one["locked_balance"]) for one in balances}
+    assert {asset: owned[asset] for asset in held} == held
+    entries = mastertrade("ledger", "--json", "-n", "1000").json()["entries"]
+    booked: dict[str, Decimal] = {}
+    for entry in entries:
+        sums: dict[str, Decimal] = {}
+        for line in entry["lines"]:
+            sums[line["asset"]] = sums.get(line["asset"], Decimal(0)) + Decimal(line["amount"])
+            if line["account"] == "asset:spot":
+                booked[line["asset"]] = booked.get(line["asset"], Decimal(0)) + Decimal(line["amount"])
+        assert set(sums.values()) == {Decimal(0)}, entry
+    assert {asset: amount for asset, amount in booked.items() if amount} == owned
+    for command in (("position", "list", "--all"), ("balance", "list"), ("ledger",), ("ledger", "--asset", "BTC")):
+        answer = mastertrade(*command)
+        assert (answer.code, answer.err) == (0, ""), command
+        assert "BTC" in answer.out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "told"),
+    [
+        (("list", "--status", "LOST"), 2, "--status LOST: must be one of NEW"),
+        (("show", "mtnothing"), 3, "there is no order 'mtnothing'"),
+        (("place", "HOLD", "1", "BTC/USDT"), 2, "is no order; write BUY or SELL"),
+        (("place", "BUY", "NaN", "BTC/USDT"), 2, "quantity NaN is not above 0"),
+        (("place", "BUY", "1", "FOO/USDT"), 3, "FOO/USDT is no market"),
+        (("place", "BUY", "1", "BTC/USDT", "--account", "nobody"), 3, "there is no account 'nobody'"),
+    ],
+)
+def test_what_cannot_be_is_said_in_a_line(
+    mastertrade: CommandLine, arguments: tuple[str, ...], code: int, told: str
+) -> None:
+    answer = mastertrade("order", *arguments)
+    assert answer.code == code
+    assert told in answer.err
+    assert answer.err.count("\n") == 1
+    assert json.loads(mastertrade("order", *arguments, "--json").out)["error"]["exit_code"] == code
