@@ -30,12 +30,8 @@ from mastertrade.postgres.apply import ApplyReport, apply_schema
 from mastertrade.postgres.embedded import embedded_server
 from mastertrade.postgres.lease import Lease, hold_lease
 from mastertrade.quant.costs import Costs
-from mastertrade.risk_manager.alert_door import AlertDoor
 from mastertrade.risk_manager.config import RiskSettings
-from mastertrade.risk_manager.limit_door import LimitDoor
-from mastertrade.risk_manager.measuring import PortfolioMeter
 from mastertrade.risk_manager.service import RiskManager
-from mastertrade.risk_manager.what_if import WhatIf
 from mastertrade.shared.clock import Clock, ReplayClock, SystemClock
 from mastertrade.shared.config import CoreSettings, PostgresSettings, load_settings
 from mastertrade.shared.errors import ConfigurationError
@@ -44,7 +40,6 @@ from mastertrade.shared.postgres_manager import PostgresManager, Transaction, en
 from mastertrade.shared.service import Job, Service
 from mastertrade.strategies import all_templates
 from mastertrade.strategy_service.config import StrategySettings
-from mastertrade.strategy_service.manual import ManualOrders
 from mastertrade.strategy_service.service import StrategyService
 
 log = logging.getLogger(__name__)
@@ -149,50 +144,6 @@ async def _connected(
     stack.push_async_callback(manager.close)
     await ensure_connection(manager, retries=3, delay=0.5)
     return manager
-
-
-def risk_door(manager: PostgresManager, settings: PlatformSettings) -> RiskManager:
-    """The risk manager's door for halting and resuming; works with the database alone, whatever else runs."""
-    clock = SystemClock()
-    return RiskManager(
-        settings=settings.risk,
-        clock=clock,
-        bus=PostgresBus(manager, clock=clock),
-        manager=manager,
-        bars_of=DatabaseBars,
-    )
-
-
-def risk_meter(manager: PostgresManager, *, window_days: int) -> PortfolioMeter:
-    """Measures what accounts hold; works with the database alone."""
-    return PortfolioMeter(database=manager, bars_of=DatabaseBars, window_days=window_days)
-
-
-def manual_orders(manager: PostgresManager) -> ManualOrders:
-    """Orders by hand; works with the database alone, whatever else runs."""
-    return ManualOrders(manager=manager, bus=PostgresBus(manager, clock=SystemClock()))
-
-
-def alert_door(manager: PostgresManager) -> AlertDoor:
-    """Where people look at alerts; works with the database alone."""
-    return AlertDoor(database=manager, clock=SystemClock())
-
-
-def what_if(manager: PostgresManager, settings: PlatformSettings) -> WhatIf:
-    """Judges orders that nobody places; works with the database alone."""
-    return WhatIf(settings=settings.risk, manager=manager, bars_of=DatabaseBars)
-
-
-def limit_door(manager: PostgresManager, settings: PlatformSettings) -> LimitDoor:
-    """Where people look at limits and change them; works with the database alone."""
-    risk = settings.risk
-    return LimitDoor(
-        manager=manager,
-        clock=SystemClock(),
-        defaults=risk.limits(),
-        class_defaults=risk.class_limits(),
-        is_adaptive=risk.adaptive_limits,
-    )
 
 
 def market_door(manager: PostgresManager, settings: PlatformSettings) -> MarketDataService:

@@ -15,10 +15,11 @@ from mastertrade.backtest.engine import run as run_backtest
 from mastertrade.backtest.result import Rules
 from mastertrade.domain.market import Candle
 from mastertrade.domain.orders import OrderType, Side
+from mastertrade.doors import risk_door
 from mastertrade.exchanges.exchange import OrderTicket
 from mastertrade.market_data_service.files import CandleFiles
 from mastertrade.market_data_service.source import to_datetime
-from mastertrade.platform import Plan, Platform, read_settings, risk_door
+from mastertrade.platform import Plan, Platform, read_settings
 from mastertrade.postgres.apply import apply_schema
 from mastertrade.quant.costs import Costs
 from mastertrade.quant.resample import join, resample

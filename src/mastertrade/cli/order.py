@@ -15,7 +15,7 @@ from mastertrade.cli.trading import actor
 from mastertrade.cli.wording import NOTHING, amount, moment, price, words
 from mastertrade.domain.market import canonical_symbol
 from mastertrade.domain.orders import OrderStatus
-from mastertrade.platform import manual_orders
+from mastertrade.doors import manual_orders
 from mastertrade.shared.errors import NotFound, UsageError
 from mastertrade.shared.postgres_manager import PostgresManager
 from mastertrade.shared.queries import load_queries

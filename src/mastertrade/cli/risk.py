@@ -18,7 +18,7 @@ from mastertrade.cli.risk_regime import regime
 from mastertrade.cli.risk_stops import stops
 from mastertrade.cli.trading import halt, reduce, resume
 from mastertrade.cli.wording import NOTHING, amount, count, moment, money, words
-from mastertrade.platform import risk_meter
+from mastertrade.doors import risk_meter
 from mastertrade.quant.risk.forecasts import Light
 from mastertrade.risk_manager.condition import Condition
 from mastertrade.risk_manager.portfolio import LOSSES_DAYS, Book, Figure, PortfolioRisk

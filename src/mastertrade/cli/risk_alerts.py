@@ -8,7 +8,7 @@ from mastertrade.cli.application import Json, run, with_database
 from mastertrade.cli.output import Cell, bad, bold, dim, emit_json, say, show, table, warning
 from mastertrade.cli.trading import actor
 from mastertrade.cli.wording import NOTHING, moment, words
-from mastertrade.platform import alert_door
+from mastertrade.doors import alert_door
 
 alerts = typer.Typer(
     help="What is wrong with accounts. Without a command: the open alerts.", invoke_without_command=True

@@ -11,7 +11,7 @@ from mastertrade.cli.output import Cell, bad, bold, dim, emit_json, facts, good,
 from mastertrade.cli.wording import NOTHING, amount, moment, money, price
 from mastertrade.domain.risk import Check, Disposition
 from mastertrade.domain.strategy import SignalType
-from mastertrade.platform import what_if
+from mastertrade.doors import what_if
 from mastertrade.risk_manager.what_if import ORDINARY, Answer, Question
 from mastertrade.shared.errors import UsageError
 

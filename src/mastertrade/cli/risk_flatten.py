@@ -12,7 +12,7 @@ from mastertrade.cli.output import Cell, bold, dim, emit_json, good, say, show, 
 from mastertrade.cli.trading import Scope, actor
 from mastertrade.cli.wording import NOTHING, amount, counted, moment
 from mastertrade.domain.risk import GLOBAL_SCOPE
-from mastertrade.platform import risk_door
+from mastertrade.doors import risk_door
 from mastertrade.risk_manager.service import RiskManager
 from mastertrade.shared.errors import NeedsConfirmation
 

@@ -11,7 +11,7 @@ from mastertrade.cli.application import Json, open_everything, run
 from mastertrade.cli.output import Cell, bold, dim, emit_json, say, show, table
 from mastertrade.cli.trading import actor
 from mastertrade.cli.wording import NOTHING, amount, moment
-from mastertrade.platform import limit_door
+from mastertrade.doors import limit_door
 from mastertrade.risk_manager.limits import GLOBAL, KINDS, Candidate, Effective
 from mastertrade.shared.errors import UsageError
 

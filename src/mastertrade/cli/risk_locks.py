@@ -9,7 +9,7 @@ from mastertrade.cli.application import Json, open_everything, run
 from mastertrade.cli.output import Cell, bad, bold, dim, emit_json, good, say, show, table, warning
 from mastertrade.cli.trading import actor
 from mastertrade.cli.wording import NOTHING, moment, words
-from mastertrade.platform import risk_door
+from mastertrade.doors import risk_door
 from mastertrade.shared.errors import UsageError
 
 locks = typer.Typer(help="What protections hold back. Without a command: the locks.", invoke_without_command=True)

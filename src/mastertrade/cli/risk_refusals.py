@@ -8,7 +8,7 @@ from mastertrade.cli.application import Json, run, with_database
 from mastertrade.cli.data_snapshot import time_of
 from mastertrade.cli.output import Cell, bold, dim, emit_json, facts, say, show, table
 from mastertrade.cli.wording import count, moment
-from mastertrade.platform import alert_door
+from mastertrade.doors import alert_door
 
 FEW = 3
 """Markets named in the table; --json has all."""

@@ -7,7 +7,7 @@ import typer
 from mastertrade.cli.application import Json, open_everything, run
 from mastertrade.cli.output import Cell, bold, dim, emit_json, say, show, table
 from mastertrade.cli.wording import NOTHING, moment, words
-from mastertrade.platform import risk_door
+from mastertrade.doors import risk_door
 
 
 def regime(

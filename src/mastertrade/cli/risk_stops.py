@@ -9,7 +9,7 @@ from mastertrade.cli.application import Json, open_everything, run
 from mastertrade.cli.output import Cell, bold, dim, emit_json, good, say, show, table, warning
 from mastertrade.cli.trading import actor
 from mastertrade.cli.wording import NOTHING, amount, moment, price, words
-from mastertrade.platform import risk_door
+from mastertrade.doors import risk_door
 from mastertrade.risk_manager.models import StopLossType
 from mastertrade.shared.errors import UsageError
 

@@ -12,7 +12,7 @@ from mastertrade.cli.output import Cell, bad, bold, dim, emit_json, facts, good,
 from mastertrade.cli.queries import QUERIES
 from mastertrade.cli.wording import amount, count, counted, moment, money, price
 from mastertrade.domain.risk import GLOBAL_SCOPE, TradingMode
-from mastertrade.platform import risk_door
+from mastertrade.doors import risk_door
 from mastertrade.shared.postgres_manager import PostgresManager
 
 NEWEST = 10

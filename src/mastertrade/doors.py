@@ -1,0 +1,57 @@
+"""Doors for people: what works with the database alone, whatever else runs."""
+
+from mastertrade.market_data_service.bar_source import DatabaseBars
+from mastertrade.messaging.postgres import PostgresBus
+from mastertrade.platform import PlatformSettings
+from mastertrade.risk_manager.alert_door import AlertDoor
+from mastertrade.risk_manager.limit_door import LimitDoor
+from mastertrade.risk_manager.measuring import PortfolioMeter
+from mastertrade.risk_manager.service import RiskManager
+from mastertrade.risk_manager.what_if import WhatIf
+from mastertrade.shared.clock import SystemClock
+from mastertrade.shared.postgres_manager import PostgresManager
+from mastertrade.strategy_service.manual import ManualOrders
+
+
+def risk_door(manager: PostgresManager, settings: PlatformSettings) -> RiskManager:
+    """The risk manager's door for halting and resuming."""
+    clock = SystemClock()
+    return RiskManager(
+        settings=settings.risk,
+        clock=clock,
+        bus=PostgresBus(manager, clock=clock),
+        manager=manager,
+        bars_of=DatabaseBars,
+    )
+
+
+def risk_meter(manager: PostgresManager, *, window_days: int) -> PortfolioMeter:
+    """Measures what accounts hold."""
+    return PortfolioMeter(database=manager, bars_of=DatabaseBars, window_days=window_days)
+
+
+def manual_orders(manager: PostgresManager) -> ManualOrders:
+    """Orders by hand."""
+    return ManualOrders(manager=manager, bus=PostgresBus(manager, clock=SystemClock()))
+
+
+def alert_door(manager: PostgresManager) -> AlertDoor:
+    """Where people look at alerts."""
+    return AlertDoor(database=manager, clock=SystemClock())
+
+
+def what_if(manager: PostgresManager, settings: PlatformSettings) -> WhatIf:
+    """Judges orders that nobody places."""
+    return WhatIf(settings=settings.risk, manager=manager, bars_of=DatabaseBars)
+
+
+def limit_door(manager: PostgresManager, settings: PlatformSettings) -> LimitDoor:
+    """Where people look at limits and change them."""
+    risk = settings.risk
+    return LimitDoor(
+        manager=manager,
+        clock=SystemClock(),
+        defaults=risk.limits(),
+        class_defaults=risk.class_limits(),
+        is_adaptive=risk.adaptive_limits,
+    )
