@@ -2,6 +2,7 @@
 
 from mastertrade.market_data_service.bar_source import DatabaseBars
 from mastertrade.messaging.postgres import PostgresBus
+from mastertrade.order_executor.cancels import Cancels
 from mastertrade.platform import PlatformSettings
 from mastertrade.risk_manager.alert_door import AlertDoor
 from mastertrade.risk_manager.limit_door import LimitDoor
@@ -33,6 +34,11 @@ def risk_meter(manager: PostgresManager, *, window_days: int) -> PortfolioMeter:
 def manual_orders(manager: PostgresManager) -> ManualOrders:
     """Orders by hand."""
     return ManualOrders(manager=manager, bus=PostgresBus(manager, clock=SystemClock()))
+
+
+def cancels(manager: PostgresManager) -> Cancels:
+    """Where people say which orders they want cancelled."""
+    return Cancels(manager=manager, clock=SystemClock())
 
 
 def alert_door(manager: PostgresManager) -> AlertDoor:

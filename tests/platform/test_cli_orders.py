@@ -19,7 +19,7 @@ def mastertrade(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CommandLin
         assert waiting.code == 0, waiting.err
         assert waiting.json()["disposition"] is None
         assert "nothing runs here" in program("order", "place", "BUY", "0.2", "ETH/USDT").out
-        with program.running("up", "--speed", "15", "--json") as running:
+        with program.running("up", "--speed", "20", "--json") as running:
             running.line()
             bought = program("order", "place", "buy", "0.005", "btc/usdt", "--wait", "60", "--json")
             assert bought.code == 0, bought.out
@@ -28,6 +28,13 @@ def mastertrade(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CommandLin
             refused = program("order", "place", "SELL", "5", "ADA/USDT", "--wait", "60")
             assert refused.code == 1
             assert "exit_has_position" in refused.out
+            resting = program(
+                "order", "place", "BUY", "0.3", "SOL/USDT", "--limit", "1", "--wait", "4", "--json"
+            ).json()
+            assert resting["status"] == "OPEN", resting
+            cancelled = program("order", "cancel", resting["client_order_id"], "--wait", "60", "--json").json()
+            assert (cancelled["wanted"], cancelled["orders"][0]["status"]) == (1, "CANCELED")
+            assert program("order", "cancel-all").out == "no order may still trade\n"
             assert running.end(signal.SIGINT).code == 0
         yield program
 
@@ -50,7 +57,7 @@ def test_what_waited_was_carried_out_when_the_platform_ran_again(mastertrade: Co
 
 
 def test_an_order_is_shown_with_every_step_and_explained(mastertrade: CommandLine) -> None:
-    (last, *_) = mastertrade("order", "list", "--json").json()["orders"]
+    (last, *_) = mastertrade("order", "list", "--status", "filled", "--json").json()["orders"]
     found = mastertrade("order", "show", last["client_order_id"], "--json").json()
     steps = [one["to_status"] for one in found["steps"] if one["to_status"]]
     assert steps[:2] == ["NEW", "SUBMITTING"]
@@ -93,6 +100,10 @@ def test_positions_balances_and_ledger_say_the_same(mastertrade: CommandLine) ->
         (("show", "mtnothing"), 3, "there is no order 'mtnothing'"),
         (("place", "HOLD", "1", "BTC/USDT"), 2, "is no order; write BUY or SELL"),
         (("place", "BUY", "NaN", "BTC/USDT"), 2, "quantity NaN is not above 0"),
+        (("place", "BUY", "1", "BTC/USDT", "--limit", "cheap"), 2, "--limit 'cheap' is no price"),
+        (("place", "BUY", "1", "BTC/USDT", "--limit", "0.001"), 4, "limit price 0.001 is no multiple of the tick"),
+        (("cancel", "mtnothing"), 3, "there is no order 'mtnothing'"),
+        (("cancel-all", "--account", "nobody"), 3, "there is no account 'nobody'"),
         (("place", "BUY", "1", "FOO/USDT"), 3, "FOO/USDT is no market"),
         (("place", "BUY", "1", "BTC/USDT", "--account", "nobody"), 3, "there is no account 'nobody'"),
     ],

@@ -6,7 +6,10 @@ from decimal import Decimal
 import pytest
 
 from mastertrade.domain.events import OrderApproved, OrderRefused, SignalRaised
+from mastertrade.domain.orders import OrderType
 from mastertrade.domain.strategy import SignalType
+from mastertrade.risk_manager.gathering import Inputs
+from mastertrade.risk_manager.judge import judge
 from mastertrade.shared.errors import NotFound, Refused
 from mastertrade.shared.postgres_manager import PostgresManager
 from mastertrade.strategy_service.manual import VALID, ManualOrders, Wish
@@ -51,6 +54,31 @@ async def test_without_a_quantity_it_is_sized_like_a_sure_signal(database: Postg
     assert answer.approval.quantity > 0
 
 
+async def test_a_limit_is_the_worst_price_and_what_is_set_aside_for(database: PostgresManager) -> None:
+    office, orders = await opened(database)
+    limit = Decimal("49000.5")
+    wished = await orders.place(wish(limit_price=limit))
+    event = SignalRaised(id=wished.signal.id, occurred_at=START, correlation_id=None, signal=wished.signal)
+    answer = await office.judge(event)
+    assert isinstance(answer, OrderApproved)
+    assert (answer.approval.type, answer.approval.limit_price) == (OrderType.LIMIT, limit)
+    fee = await database.fetchval("SELECT taker_fee FROM instruments WHERE id = $1", wished.signal.instrument_id)
+    reserved = await database.fetchval("SELECT amount FROM reservations")
+    assert reserved == ONE * limit * (1 + fee)
+    verdict = await office.verdict(event)
+    inputs = await database.fetchval("SELECT inputs FROM verdict_inputs WHERE verdict_id = $1", verdict["id"])
+    again = Inputs.from_json(inputs)
+    assert judge(again.case, again.limits, verdict_id=verdict["id"]).order.limit_price == limit  # type: ignore[union-attr]
+
+
+async def test_values_between_two_steps_of_the_market_are_refused_with_the_nearest(database: PostgresManager) -> None:
+    _, orders = await opened(database)
+    tick = await database.fetchval("SELECT tick_size FROM instruments WHERE symbol = 'BTC/USDT'")
+    below = Decimal(40_000) + tick
+    with pytest.raises(Refused, match=f"the nearest are {below.normalize():f} and {(below + tick).normalize():f}"):
+        await orders.place(wish(limit_price=below + tick / 2))
+
+
 async def test_two_wishes_of_one_moment_are_two_and_of_one_strategy(database: PostgresManager) -> None:
     _, orders = await opened(database)
     wishes = [await orders.place(wish()) for _ in range(3)]
@@ -76,7 +104,7 @@ async def test_what_there_is_not_is_refused_with_the_next_step_and_nothing_is_ke
         (wish(account="nobody"), NotFound, "there is no account 'nobody'"),
         (wish(strategy="nobody's"), NotFound, "there is no strategy"),
         (Wish(type=SignalType.BUY, symbol="FOO/USDT", quantity=ONE), NotFound, "FOO/USDT is no market of paper"),
-        (wish(quantity=Decimal("1e-12")), Refused, "BTC/USDT: quantity 0.000000000001 is below the lot"),
+        (wish(quantity=Decimal("1e-12")), Refused, "BTC/USDT: quantity 0.000000000001 is no multiple of the lot"),
     ):
         with pytest.raises(error, match=told):
             await orders.place(bad)

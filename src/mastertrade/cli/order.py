@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -15,7 +15,7 @@ from mastertrade.cli.trading import actor
 from mastertrade.cli.wording import NOTHING, amount, moment, price, words
 from mastertrade.domain.market import canonical_symbol
 from mastertrade.domain.orders import OrderStatus
-from mastertrade.doors import manual_orders
+from mastertrade.doors import cancels, manual_orders
 from mastertrade.shared.errors import NotFound, UsageError
 from mastertrade.shared.postgres_manager import PostgresManager
 from mastertrade.shared.queries import load_queries
@@ -30,6 +30,7 @@ FINAL: Final = {status.value for status in OrderStatus if status.is_final}
 
 Row = Mapping[str, Any]
 Page = Annotated[int, typer.Option("--number", "-n", min=1, max=1000, help="How many.")]
+Wait = Annotated[float, typer.Option("--wait", min=0.0, max=3600.0, help="Seconds to wait for what comes of it.")]
 Account = Annotated[str, typer.Option("--account", help="Of this account, by name or id.")]
 
 order = typer.Typer(help="Orders: list, show, place by hand.", no_args_is_help=True)
@@ -75,13 +76,12 @@ def place_order(
     ],
     account: Annotated[str, typer.Option("--account", help="Its name or id; else the newest.")] = "",
     strategy: Annotated[str, typer.Option("--strategy", help="Whose position it changes; else one by hand.")] = "",
+    limit: Annotated[str, typer.Option("--limit", help="The worst price it may trade at; else the market's.")] = "",
     reason: Annotated[str, typer.Option("--reason", help="Why; kept with the order.")] = "",
-    wait: Annotated[
-        float, typer.Option("--wait", min=0.0, max=3600.0, help="Seconds to wait for what comes of it.")
-    ] = 10,
+    wait: Wait = 10,
     as_json: Json = False,
 ) -> None:
-    """Place a market order by hand. It is judged like every other; without a quantity it is sized like one.
+    """Place an order by hand. It is judged like every other; without a quantity it is sized like one.
 
     The wish is kept before anything else: it is carried out now, or when the platform runs again within five minutes of
     the market's time. Ends with code 1 where it is refused.
@@ -91,12 +91,46 @@ def place_order(
         type=type_,
         symbol=symbol,
         quantity=quantity,
+        limit_price=_price(limit) if limit else None,
         account=account or None,
         strategy=strategy or None,
         actor=actor(),
         reason=reason,
     )
     run(_place(wish, wait, as_json), as_json=as_json)
+
+
+@order.command("cancel")
+def cancel_orders(
+    names: Annotated[list[str], typer.Argument(metavar="ID...", help="Any of their ids.")],
+    reason: Annotated[str, typer.Option("--reason", help="Why; kept with the order.")] = "cancelled by hand",
+    wait: Wait = 10,
+    as_json: Json = False,
+) -> None:
+    """Cancel orders. The wish is kept, and carried out by whichever executor looks next."""
+    run(_cancel(names, None, None, reason, wait, as_json), as_json=as_json)
+
+
+@order.command("cancel-all")
+def cancel_all(
+    symbol: Annotated[str, typer.Option("--symbol", "-s", help="Only of this market.")] = "",
+    account: Account = "",
+    reason: Annotated[str, typer.Option("--reason", help="Why; kept with the orders.")] = "cancelled by hand",
+    wait: Wait = 10,
+    as_json: Json = False,
+) -> None:
+    """Cancel every order that may still trade."""
+    run(_cancel([], _symbol(symbol), account or None, reason, wait, as_json), as_json=as_json)
+
+
+def _price(text: str) -> Decimal:
+    try:
+        found = Decimal(text)
+    except InvalidOperation:
+        raise UsageError(f"--limit {text!r} is no price; write it like 26000.5") from None
+    if not found.is_finite() or found <= 0:
+        raise UsageError(f"--limit {text} is not above 0")
+    return found
 
 
 def _symbol(text: str) -> str | None:
@@ -143,14 +177,9 @@ def _state(status: str) -> Cell:
 
 async def _show(name: str, as_json: bool) -> None:
     async with with_database() as database:
-        found = await QUERIES.fetch(database, "order_of", name=name)
-        if not found:
-            raise NotFound(f"there is no order {name!r}; mastertrade order list shows them")
-        if len(found) > 1:
-            raise UsageError(f"{name!r} is the beginning of several orders; give more of it")
-        steps = [dict(row) for row in await QUERIES.fetch(database, "order_steps", order_id=found[0]["id"])]
-        fills = [dict(row) for row in await QUERIES.fetch(database, "order_fills", order_id=found[0]["id"])]
-    row = dict(found[0])
+        row = dict(await _one(database, name))
+        steps = [dict(one) for one in await QUERIES.fetch(database, "order_steps", order_id=row["id"])]
+        fills = [dict(one) for one in await QUERIES.fetch(database, "order_fills", order_id=row["id"])]
     if as_json:
         emit_json({"order": row, "steps": steps, "fills": fills})
         return
@@ -198,6 +227,58 @@ def _fill(one: Row) -> tuple[Cell, ...]:
     )
 
 
+async def _one(database: PostgresManager, name: str) -> Row:
+    found = await QUERIES.fetch(database, "order_of", name=name)
+    if not found:
+        raise NotFound(f"there is no order {name!r}; mastertrade order list shows them")
+    if len(found) > 1:
+        raise UsageError(f"{name!r} is the beginning of several orders; give more of it")
+    return found[0]
+
+
+async def _cancel(
+    names: Sequence[str], symbol: str | None, account: str | None, reason: str, wait_s: float, as_json: bool
+) -> None:
+    async with open_everything() as (_, database):
+        manager, who = database.manager, actor()
+        if names:
+            ids = [(await _one(manager, name.strip()))["id"] for name in names]
+            wanted = sum([await cancels(manager).want(order_id=id, reason=reason, actor=who) for id in ids])
+        else:
+            account_id = None
+            if account is not None:
+                account_id = await QUERIES.fetchval(manager, "order_account", account=account)
+                if account_id is None:
+                    raise NotFound(f"there is no account {account!r}")
+            rows = await QUERIES.fetch(manager, "orders_to_cancel", symbol=symbol, account_id=account_id)
+            ids = [row["id"] for row in rows]
+            wanted = await cancels(manager).want(symbol=symbol, account_id=account_id, reason=reason, actor=who)
+        is_heard = await QUERIES.fetchval(manager, "is_somebody_there")
+        states = await _ended(manager, ids, wait_s if is_heard else 0.0)
+    if as_json:
+        emit_json({"wanted": wanted, "orders": states})
+        return
+    if not states:
+        show(dim("no order may still trade"))
+        return
+    cells = [(one["client_order_id"], bold(one["symbol"]), one["side"], amount(one["quantity"]),
+              amount(one["filled_quantity"]), _state(one["status"])) for one in states]  # fmt: skip
+    show(table(("order", "symbol", "side", "quantity", "filled", "state"), cells, right=("quantity", "filled")))
+    if any(one["status"] not in FINAL for one in states):
+        told = "not confirmed yet; order list shows when it is" if is_heard else "nothing runs here: it waits"
+        show("", dim(told))
+
+
+async def _ended(manager: PostgresManager, ids: Sequence[Any], wait_s: float) -> list[dict[str, Any]]:
+    loop = asyncio.get_running_loop()
+    until = loop.time() + wait_s
+    while True:
+        states = [dict(row) for row in await QUERIES.fetch(manager, "order_states", ids=list(ids))]
+        if all(one["status"] in FINAL for one in states) or loop.time() >= until:
+            return states
+        await asyncio.sleep(LOOK_EVERY_S)
+
+
 async def _place(wish: Wish, wait_s: float, as_json: bool) -> None:
     async with open_everything() as (_, database):
         wished = await manual_orders(database.manager).place(wish)
@@ -227,8 +308,11 @@ async def _outcome(manager: PostgresManager, wished: Wished, wait_s: float) -> d
 def _print_placed(wished: Wished, came: Row, is_heard: bool) -> None:
     signal = wished.signal
     asked = "as much as risk allows of" if signal.quantity is None else amount(signal.quantity)
+    at = f"about {price(Decimal(repr(signal.price)))}"
+    if signal.limit_price is not None:
+        at = f"{price(signal.limit_price)} or better, the market is at {at}"
     rows: list[tuple[str, Cell]] = [
-        ("wished for", f"{signal.type} {asked} {signal.symbol} at about {price(Decimal(repr(signal.price)))}"),
+        ("wished for", f"{signal.type} {asked} {signal.symbol} at {at}"),
         ("on", f"{wished.account}, by {wished.strategy}, market time {moment(signal.raised_at)} UTC"),
     ]
     if came["disposition"] is None:

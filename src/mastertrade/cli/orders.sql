@@ -20,6 +20,22 @@ SELECT o.*, a.name AS account, s.name AS strategy
     OR (length(:name) >= 8 AND o.id::text LIKE replace(:name, '%', '') || '%')
  ORDER BY o.order_time DESC LIMIT 2;
 
+-- name: order_account
+-- Why: people name accounts, the database knows ids.
+SELECT id FROM accounts WHERE lower(:account::text) IN (lower(name), id::text) LIMIT 1;
+
+-- name: order_states
+-- Why: whether what was wanted cancelled has ended, and how.
+SELECT id, client_order_id, symbol, side, quantity, filled_quantity, status FROM orders WHERE id = ANY(:ids::uuid[])
+ ORDER BY order_time, id;
+
+-- name: orders_to_cancel
+-- Why: people see which orders they ask to be cancelled.
+SELECT o.id FROM orders o
+ WHERE o.status NOT IN ('FILLED', 'CANCELED', 'EXPIRED', 'REJECTED', 'NOT_FOUND')
+   AND (:symbol::text IS NULL OR o.symbol = :symbol) AND (:account_id::uuid IS NULL OR o.account_id = :account_id)
+ ORDER BY o.order_time, o.id LIMIT 10000;
+
 -- name: order_steps
 -- Why: the whole life of an order, with who told each step.
 SELECT event_type, from_status, to_status, source, payload, occurred_at FROM order_events WHERE order_id = :order_id

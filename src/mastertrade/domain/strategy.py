@@ -45,7 +45,7 @@ class Signal:
 
     ``evidence`` holds the candle and indicator values it was raised on, so the reason outlives data retention.
     ``confidence`` is 0..100. After ``valid_until`` it is refused as stale. ``quantity`` is what somebody asked for
-    by hand; without one the risk manager sizes it by its strength.
+    by hand, without one the risk manager sizes it by its strength; ``limit_price`` is the worst price it may trade at.
     """
 
     id: UUID
@@ -62,3 +62,4 @@ class Signal:
     valid_until: datetime
     evidence: dict[str, float | str] = field(default_factory=dict)
     quantity: Decimal | None = None
+    limit_price: Decimal | None = None

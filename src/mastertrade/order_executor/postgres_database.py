@@ -94,6 +94,11 @@ class ExecutorPostgresDatabase:
     async def active_orders(self, db: Database, account_id: UUID) -> list[Order]:
         return [_order(row) for row in await QUERIES.fetch(db, "active_orders", account_id=account_id)]
 
+    async def wanted_cancelled(self, db: Database, account_id: UUID) -> dict[UUID, str]:
+        """Why, of each order that may still trade."""
+        rows = await QUERIES.fetch(db, "wanted_cancelled", account_id=account_id)
+        return {row["order_id"]: f"{row['actor']}: {row['reason']}" for row in rows}
+
     async def begin_send(
         self, tx: Transaction, order_id: UUID, *, at: datetime, send_by: datetime, role: str, epoch: int
     ) -> str:

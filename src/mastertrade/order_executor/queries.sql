@@ -18,6 +18,15 @@ SELECT * FROM orders
  WHERE account_id = :account_id AND status NOT IN ('FILLED', 'CANCELED', 'EXPIRED', 'REJECTED', 'NOT_FOUND')
  ORDER BY order_time, id LIMIT 1000;
 
+-- name: wanted_cancelled
+-- Why: what people want cancelled is carried out at the next look, whichever process looks.
+SELECT c.order_id, c.reason, c.actor FROM order_cancels c JOIN orders o ON o.id = c.order_id
+ WHERE o.account_id = :account_id AND o.status NOT IN ('FILLED', 'CANCELED', 'EXPIRED', 'REJECTED', 'NOT_FOUND') LIMIT 1000;
+
+-- name: want_cancelled
+-- Why: the wish is kept before anything is done about it.
+SELECT want_cancelled(:order_id, :symbol, :account_id, :reason, :actor, :at);
+
 -- name: begin_send
 -- Why: the halt, the lease and the deadline are read in the transaction that commits SUBMITTING.
 SELECT begin_send(:order_id, :at, :send_by, :role, :epoch);

@@ -146,10 +146,14 @@ class OrderExecutor:
 
     async def _sync_account(self, account_id: UUID, venue: Venue) -> bool:
         """True while orders are still open."""
+        unwanted = await self._database.wanted_cancelled(self._manager, account_id)
         for order in await self._database.active_orders(self._manager, account_id):
             if order.id in self._sending:
                 continue
-            if order.status is OrderStatus.NEW and order.approval_id is not None:
+            if order.status is OrderStatus.NEW and order.id in unwanted:
+                payload = {"reason": f"cancelled before it was sent, {unwanted[order.id]}"}
+                await self._move(order, OrderStatus.CANCELED, source="order_executor", payload=payload)
+            elif order.status is OrderStatus.NEW and order.approval_id is not None:
                 await self._submit(order.id)
             elif order.status is OrderStatus.SUBMITTING:
                 await self._move(
@@ -159,7 +163,7 @@ class OrderExecutor:
         remaining = await self._database.active_orders(self._manager, account_id)
         for order in remaining:
             if order.id not in self._sending and order.status not in (OrderStatus.NEW, OrderStatus.SUBMITTING):
-                await self._ask(order, venue)
+                await self._ask(order, venue, unwanted.get(order.id))
         return bool(remaining)
 
     async def _submit(self, order_id: UUID) -> None:
@@ -233,8 +237,8 @@ class OrderExecutor:
             payload = {"status": answer.status.value, "reason": answer.reason}
             await self._move(order, to, source="venue", payload=payload, exchange_order_id=answer.exchange_order_id)
 
-    async def _ask(self, order: Order, venue: Venue) -> None:
-        """Look one open order up at its venue and do what the answer asks for."""
+    async def _ask(self, order: Order, venue: Venue, unwanted: str | None) -> None:
+        """Look one open order up at its venue and do what the answer asks for. ``unwanted``: who wants it cancelled."""
         try:
             async with asyncio.timeout(self._settings.venue_timeout_s):
                 answer = await venue.find(order.client_order_id)
@@ -249,12 +253,14 @@ class OrderExecutor:
             return
         await self._hear(order, answer)
         too_old = order.order_time + timedelta(minutes=self._settings.order_timeout_minutes) < self._clock.now()
+        if too_old and unwanted is None:
+            unwanted = f"open for over {self._settings.order_timeout_minutes} minutes"
         if (
-            too_old
+            unwanted is not None
             and answer.status in (OrderStatus.OPEN, OrderStatus.PARTIALLY_FILLED)
             and order.status is not OrderStatus.UNKNOWN
         ):
-            await self._cancel(order, venue)
+            await self._cancel(order, venue, unwanted)
 
     async def _consider_absent(self, order: Order, venue: Venue) -> None:
         if order.status is not OrderStatus.UNKNOWN or order.send_by is None:
@@ -274,9 +280,9 @@ class OrderExecutor:
             payload = {"reason": "the venue never had it", "answers": len(silence.absent_answers)}
             await self._move(order, OrderStatus.NOT_FOUND, source="order_executor", payload=payload)
 
-    async def _cancel(self, order: Order, venue: Venue) -> None:
+    async def _cancel(self, order: Order, venue: Venue, reason: str) -> None:
         if order.status is not OrderStatus.PENDING_CANCEL:
-            payload = {"reason": f"open for over {self._settings.order_timeout_minutes} minutes"}
+            payload = {"reason": reason}
             await self._move(order, OrderStatus.PENDING_CANCEL, source="order_executor", payload=payload)
         try:
             async with asyncio.timeout(self._settings.venue_timeout_s):

@@ -111,9 +111,9 @@ def _approval(
     )
     order = SizedOrder(
         side=case.side,
-        type=OrderType.MARKET,
+        type=OrderType.MARKET if case.signal.limit_price is None else OrderType.LIMIT,
         quantity=sized.quantity,
-        limit_price=None,
+        limit_price=case.signal.limit_price,
         stop_price=None if case.is_exit else stop_price(case, limits),
         reduces=case.is_exit,
         reserve_asset=asset,

@@ -74,8 +74,12 @@ def reservation(case: Case, limits: Limits) -> tuple[str, Decimal]:
     """Asset and amount to set aside for the case's quantity: quote for a buy, the sold units for a sale."""
     if case.is_exit:
         return case.instrument.base, case.quantity
+    limit = case.signal.limit_price  # which it costs at most
     with localcontext(prec=DIGITS):
-        cost = case.quantity * case.price * (1 + buy_cost_rate(case, limits))
+        if limit is None:
+            cost = case.quantity * case.price * (1 + buy_cost_rate(case, limits))
+        else:
+            cost = case.quantity * limit * (1 + case.instrument.taker_fee)
         return case.instrument.quote, round_up(cost, QUOTE_UNIT)
 
 

@@ -8,6 +8,7 @@ from typing import Final
 from uuid import UUID
 
 from mastertrade.domain.events import SignalRaised
+from mastertrade.domain.orders import round_down
 from mastertrade.domain.strategy import Signal, SignalType
 from mastertrade.messaging.bus import Bus
 from mastertrade.shared.errors import NotFound, Refused
@@ -24,12 +25,13 @@ CERTAIN: Final = 100.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wish:
-    """``account`` None is the newest; ``strategy`` None is that of orders by hand, whose positions are
-    its own. Without a ``quantity`` the risk manager sizes it."""
+    """At the market's price, or at ``limit_price`` and better. ``account`` None is the newest; ``strategy`` None is
+    that of orders by hand, whose positions are its own. Without a ``quantity`` the risk manager sizes it."""
 
     type: SignalType
     symbol: str
     quantity: Decimal | None
+    limit_price: Decimal | None = None
     account: str | None = None
     strategy: str | None = None
     actor: str = ""
@@ -62,9 +64,8 @@ class ManualOrders:
             if market is None or market["close"] is None:
                 known = "is no market" if market is None else f"has no price at {at:%Y-%m-%d %H:%M} UTC"
                 raise NotFound(f"{name} {known} of {account['venue']}, where account {account['name']} is")
-            lot = market["lot_size"]
-            if wish.quantity is not None and wish.quantity < lot:
-                raise Refused(f"{name}: quantity {wish.quantity:f} is below the lot {lot.normalize():f}")
+            _require_steps(name, "quantity", wish.quantity, "lot", market["lot_size"])
+            _require_steps(name, "limit price", wish.limit_price, "tick", market["tick_size"])
             strategy, named = await self._strategy(tx, wish.strategy, at)
             evidence: dict[str, float | str] = {"by_hand": wish.actor, "because": wish.reason or "an order by hand"}
             id, price = new_id(at), market["close"]
@@ -78,6 +79,7 @@ class ManualOrders:
                 type=wish.type.value,
                 quantity=wish.quantity,
                 price=Decimal(repr(price)),
+                limit_price=wish.limit_price,
                 evidence=evidence,
                 at=at,
                 valid_until=at + VALID,
@@ -97,6 +99,7 @@ class ManualOrders:
                 valid_until=at + VALID,
                 evidence=evidence,
                 quantity=wish.quantity,
+                limit_price=wish.limit_price,
             )
             raised = SignalRaised(id=new_id(at), occurred_at=at, correlation_id=signal.id, signal=signal)
             await self._bus.publish(raised, within=tx)
@@ -109,3 +112,17 @@ class ManualOrders:
         if row is None:
             raise NotFound(f"there is no strategy {name!r}; mastertrade strategy list shows them")
         return row["id"], row["name"]
+
+
+def _require_steps(symbol: str, what: str, value: Decimal | None, unit: str, step: Decimal) -> None:
+    """Whole steps of the market's, or Refused with the nearest values that are."""
+    if value is None or step <= 0:
+        return
+    below = round_down(value, step)
+    if below == value:
+        return
+    near = [f"{one.normalize():f}" for one in (below, below + step) if one > 0]
+    raise Refused(
+        f"{symbol}: {what} {value.normalize():f} is no multiple of the {unit} {step.normalize():f}; the nearest "
+        f"{'is' if len(near) == 1 else 'are'} {' and '.join(near)}"
+    )

@@ -97,6 +97,34 @@ DROP TRIGGER IF EXISTS order_events_are_final ON order_events;
 CREATE TRIGGER order_events_are_final BEFORE UPDATE OR DELETE OR TRUNCATE ON order_events
     FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
 
+CREATE TABLE IF NOT EXISTS order_cancels (
+    order_id      uuid PRIMARY KEY REFERENCES orders (id) ON DELETE RESTRICT,
+    reason        text NOT NULL,
+    actor         text NOT NULL,
+    requested_at  timestamptz NOT NULL
+);
+COMMENT ON TABLE order_cancels IS
+    'order_executor: orders somebody wants cancelled; wanted until the order is final, whoever has to carry it out dies meanwhile';
+
+-- Returns how many orders were not wanted cancelled before. Without an order all that may still trade, of a market or an account
+-- where one is named.
+CREATE OR REPLACE FUNCTION want_cancelled(
+    p_order uuid, p_symbol text, p_account uuid, p_reason text, p_actor text, p_at timestamptz
+) RETURNS int LANGUAGE plpgsql AS $$
+DECLARE
+    v_count int;
+BEGIN
+    INSERT INTO order_cancels (order_id, reason, actor, requested_at)
+    SELECT o.id, p_reason, p_actor, p_at FROM orders o
+     WHERE o.status NOT IN ('FILLED', 'CANCELED', 'EXPIRED', 'REJECTED', 'NOT_FOUND')
+       AND (p_order IS NULL OR o.id = p_order)
+       AND (p_symbol IS NULL OR o.symbol = p_symbol)
+       AND (p_account IS NULL OR o.account_id = p_account)
+    ON CONFLICT (order_id) DO NOTHING;
+    GET DIAGNOSTICS v_count = ROW_COUNT;
+    RETURN v_count;
+END $$;
+
 CREATE TABLE IF NOT EXISTS trades (
     id                 uuid PRIMARY KEY DEFAULT gen_random_uuid(),
     order_id           uuid NOT NULL REFERENCES orders (id) ON DELETE RESTRICT,
