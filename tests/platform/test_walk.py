@@ -192,7 +192,7 @@ async def test_an_order_accepted_while_prices_arrive_trades_at_the_next_ones(
         for number in range(30):
             await asyncio.gather(venue.place(ticket(platform, f"order{number}")), venue.on_prices([candle(platform)]))
             await venue.on_prices([candle(platform)])
-            assert await venue.open_orders() == ()
+            assert await venue.open_orders([]) == ()
 
 
 def ticket(platform: Platform, client_order_id: str) -> OrderTicket:

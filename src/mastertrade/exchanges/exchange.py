@@ -1,5 +1,6 @@
 """The port to a venue: what every exchange must answer, and what each answer means."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -64,16 +65,19 @@ class Venue(Protocol):
 
     async def place(self, ticket: OrderTicket) -> VenueOrder: ...
 
-    async def cancel(self, client_order_id: str) -> VenueOrder: ...
+    async def cancel(self, client_order_id: str, symbol: str) -> VenueOrder: ...
 
-    async def find(self, client_order_id: str) -> VenueOrder | None:
+    async def find(self, client_order_id: str, symbol: str) -> VenueOrder | None:
         """The order by our id, or None for the venue's definite "no such order"."""
         ...
 
-    async def open_orders(self) -> tuple[VenueOrder, ...]: ...
+    async def open_orders(self, symbols: Sequence[str]) -> tuple[VenueOrder, ...]:
+        """Of these markets: many venues list orders by market only."""
+        ...
 
-    async def fills(self, after: str) -> FillPage:
-        """Fills after the cursor; the empty cursor starts at the first fill of the account."""
+    async def fills(self, after: str, symbols: Sequence[str]) -> FillPage:
+        """Fills of these markets, and of those in the cursor, after the cursor; the empty one starts at the first
+        fill."""
         ...
 
     async def balances(self) -> dict[str, Decimal]: ...

@@ -96,22 +96,22 @@ class PaperVenue:
             status=OrderStatus.OPEN,
         )
 
-    async def cancel(self, client_order_id: str) -> VenueOrder:
+    async def cancel(self, client_order_id: str, symbol: str) -> VenueOrder:
         await QUERIES.execute(self._manager, "cancel", account=self._account, client_order_id=client_order_id)
-        order = await self.find(client_order_id)
+        order = await self.find(client_order_id, symbol)
         if order is None:
             raise VenueRefused(f"{self._name}: there is no order {client_order_id} to cancel")
         return order
 
-    async def find(self, client_order_id: str) -> VenueOrder | None:
+    async def find(self, client_order_id: str, symbol: str) -> VenueOrder | None:
         self._failpoints.reach("paper.find")
         row = await QUERIES.fetchrow(self._manager, "find", account=self._account, client_order_id=client_order_id)
         return None if row is None else _order(row)
 
-    async def open_orders(self) -> tuple[VenueOrder, ...]:
+    async def open_orders(self, symbols: Sequence[str]) -> tuple[VenueOrder, ...]:
         return tuple(_order(row) for row in await self._resting())
 
-    async def fills(self, after: str) -> FillPage:
+    async def fills(self, after: str, symbols: Sequence[str]) -> FillPage:
         rows = await QUERIES.fetch(
             self._manager, "fills_after", account=self._account, after=int(after or 0), page=FILL_PAGE
         )

@@ -99,6 +99,11 @@ class ExecutorPostgresDatabase:
         rows = await QUERIES.fetch(db, "wanted_cancelled", account_id=account_id)
         return {row["order_id"]: f"{row['actor']}: {row['reason']}" for row in rows}
 
+    async def traded_symbols(self, db: Database, account_id: UUID, *, since: datetime) -> list[str]:
+        """Markets with orders that may still trade, or that moved since then."""
+        rows = await QUERIES.fetch(db, "traded_symbols", account_id=account_id, since=since)
+        return [row["symbol"] for row in rows]
+
     async def begin_send(
         self, tx: Transaction, order_id: UUID, *, at: datetime, send_by: datetime, role: str, epoch: int
     ) -> str:

@@ -27,6 +27,13 @@ SELECT c.order_id, c.reason, c.actor FROM order_cancels c JOIN orders o ON o.id 
 -- Why: the wish is kept before anything is done about it.
 SELECT want_cancelled(:order_id, :symbol, :account_id, :reason, :actor, :at);
 
+-- name: traded_symbols
+-- Why: venues tell fills by market; what may still trade, or ended not long ago, may have some that nobody has heard of.
+SELECT DISTINCT symbol FROM orders
+ WHERE account_id = :account_id
+   AND (status NOT IN ('FILLED', 'CANCELED', 'EXPIRED', 'REJECTED', 'NOT_FOUND') OR update_time > :since)
+ ORDER BY symbol LIMIT 10000;
+
 -- name: begin_send
 -- Why: the halt, the lease and the deadline are read in the transaction that commits SUBMITTING.
 SELECT begin_send(:order_id, :at, :send_by, :role, :epoch);

@@ -28,6 +28,10 @@ SENDERS = 3
 takes one of the pool's ten connections."""
 
 
+LATE_FILLS = timedelta(days=1)
+"""So long after its end an order's market is looked at for fills nobody has heard of."""
+
+
 class Lease(Protocol):
     """Proof that this process may send: the database refuses writes of an older epoch."""
 
@@ -241,7 +245,7 @@ class OrderExecutor:
         """Look one open order up at its venue and do what the answer asks for. ``unwanted``: who wants it cancelled."""
         try:
             async with asyncio.timeout(self._settings.venue_timeout_s):
-                answer = await venue.find(order.client_order_id)
+                answer = await venue.find(order.client_order_id, order.symbol)
                 if answer is None:
                     await self._consider_absent(order, venue)
                     return
@@ -267,7 +271,7 @@ class OrderExecutor:
             log.error("venue no longer knows an open order", extra={"order_id": str(order.id)})
             return
         await self._database.note_absent(self._manager, order.id, at=self._clock.now())
-        resting = await venue.open_orders()
+        resting = await venue.open_orders([order.symbol])
         silence = Silence(
             send_by=order.send_by,
             venue_now=await venue.now(),
@@ -286,7 +290,7 @@ class OrderExecutor:
             await self._move(order, OrderStatus.PENDING_CANCEL, source="order_executor", payload=payload)
         try:
             async with asyncio.timeout(self._settings.venue_timeout_s):
-                await venue.cancel(order.client_order_id)
+                await venue.cancel(order.client_order_id, order.symbol)
         except (VenueRefused, TimeoutError) as error:
             log.warning(
                 "cancel not confirmed; asked again at the next look",
@@ -297,8 +301,9 @@ class OrderExecutor:
         """Apply the venue's fills from where we stopped; the cursor moves on only when all of a page is booked."""
         if account_id not in self._cursors:
             self._cursors[account_id] = await self._database.cursor(self._manager, account_id)
+        symbols = await self._database.traded_symbols(self._manager, account_id, since=self._clock.now() - LATE_FILLS)
         while True:
-            page = await venue.fills(self._cursors[account_id])
+            page = await venue.fills(self._cursors[account_id], symbols)
             for fill in page.fills:
                 await self._book(account_id, fill)
             if page.cursor == self._cursors[account_id]:

@@ -62,7 +62,8 @@ MESSAGES = frozenset(
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fault:
     """``on`` is a part of a path (``klines``) or of a stream's name (``btcusdt@depth``); the empty one is in all.
-    ``after`` so many matches pass first, then ``times`` go wrong; 0 is for ever."""
+    ``after`` so many matches pass first, then ``times`` go wrong; 0 is for ever. ``is_late``: a signed request is
+    carried out first, and only its answer goes wrong; these paths begin with the method (``POST /api/v3/order``)."""
 
     kind: FaultKind
     on: str = ""
@@ -70,6 +71,7 @@ class Fault:
     times: int = 1
     seconds: float = 1.0
     status: int = 503
+    is_late: bool = False
 
 
 class FaultScript:

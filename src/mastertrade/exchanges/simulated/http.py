@@ -92,7 +92,7 @@ class Routes:
             except QueryRefused as refused:
                 return web.json_response({"code": refused.code, "msg": str(refused)}, status=400)
             if fault is not None and fault.kind is FaultKind.TRUNCATE:
-                return await _half(request, body)
+                return await cut_in_half(request, body)
             headers = {"X-MBX-USED-WEIGHT-1M": str(verdict.used)}
             return web.Response(text=body, content_type="application/json", headers=headers)
 
@@ -360,7 +360,7 @@ async def answer_instead(request: web.Request, fault: Fault) -> web.StreamRespon
     return None
 
 
-async def _half(request: web.Request, body: str) -> web.StreamResponse:
+async def cut_in_half(request: web.Request, body: str) -> web.StreamResponse:
     """The beginning of an answer that says it is longer, and then the end of the connection."""
     encoded = body.encode()
     response = web.StreamResponse(headers={"Content-Type": "application/json", "Content-Length": str(len(encoded))})

@@ -1,6 +1,7 @@
 """The running venue: one HTTP and websocket server on the loopback."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from decimal import Decimal
 from types import TracebackType
 from typing import Any, Self
 
@@ -10,6 +11,8 @@ from mastertrade.exchanges.simulated.faults import FaultScript
 from mastertrade.exchanges.simulated.http import Routes
 from mastertrade.exchanges.simulated.limits import Limits
 from mastertrade.exchanges.simulated.markets import LocalMarket
+from mastertrade.exchanges.simulated.matching import TradingAccount
+from mastertrade.exchanges.simulated.private import Keys, PrivateRoutes
 from mastertrade.exchanges.simulated.streams import Streams
 from mastertrade.exchanges.simulated.venue_time import VenueTime
 from mastertrade.shared.errors import UsageError
@@ -20,7 +23,7 @@ STOP_TIMEOUT_S = 1.0
 
 class SimulatedVenue:
     """An async context. ``port`` 0 takes a free one; ``url`` is where it is. ``cut_after_s`` of venue time a websocket
-    may last, as Binance's may last a day."""
+    may last, as Binance's may last a day. With ``keys`` one account trades there, which begins with ``money``."""
 
     def __init__(
         self,
@@ -31,12 +34,16 @@ class SimulatedVenue:
         limits: Limits | None = None,
         port: int = 0,
         cut_after_s: float = 86_400.0,
+        money: Mapping[str, Decimal] | None = None,
+        keys: Keys | None = None,
     ) -> None:
         self.markets = {market.id: market for market in markets}
         self.time = time or VenueTime()
         self.faults = faults or FaultScript()
         self._routes = Routes(self.markets, self.time, self.faults, limits or Limits())
         self.streams = Streams(self.markets, self.time, self.faults, cut_after_s=cut_after_s)
+        self.account = TradingAccount.of(self.markets, money or {})
+        self._private = None if keys is None else PrivateRoutes(self.account, keys, self.time, self.faults)
         self._port = port
         self._runner: web.AppRunner | None = None
 
@@ -47,6 +54,8 @@ class SimulatedVenue:
     async def __aenter__(self) -> Self:
         application = web.Application()
         self._routes.add_to(application)
+        if self._private is not None:
+            self._private.add_to(application)
         self.streams.add_to(application)
         runner = web.AppRunner(application, access_log=None, shutdown_timeout=STOP_TIMEOUT_S)
         await runner.setup()

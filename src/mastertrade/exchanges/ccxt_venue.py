@@ -1,0 +1,261 @@
+"""An account at any venue that ccxt can trade at, as the port ``Venue``.
+
+An order is written to the wire at most once, signed with the time and the window that were stored before: the venue
+itself refuses it when it comes later. Only codes that are known to say no say no; whatever else comes back, or does
+not, leaves the outcome open."""
+
+import asyncio
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any, Final
+
+from mastertrade.domain.orders import Fill, OrderStatus, OrderType, Side
+from mastertrade.exchanges.ccxt_library import open_client
+from mastertrade.exchanges.exchange import FillPage, OrderTicket, VenueOrder, VenueRefused
+from mastertrade.shared.clock import Clock
+from mastertrade.shared.errors import ConfigurationError
+
+EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+MILLISECOND: Final = timedelta(milliseconds=1)
+LONGEST_WINDOW_MS: Final = 60_000
+TRADES_A_PAGE: Final = 500
+REFUSALS: Final[Mapping[str, frozenset[int]]] = {
+    "binance": frozenset({
+        -1013, -1021, -1022, -1100, -1101, -1102, -1103, -1104, -1105, -1106, -1111, -1112, -1114, -1115, -1116, -1117,
+        -1121, -1131, -2010, -2014, -2015,
+    }),
+}  # fmt: skip
+"""Codes with which a venue says for certain that it did not take an order. Source: Binance's list of errors for REST;
+-1006 and -1007 (``execution status unknown``) are none of them, nor is anything that is not listed."""
+NO_ORDER: Final[Mapping[str, frozenset[int]]] = {"binance": frozenset({-2011, -2013})}
+"""Codes with which it says that there is no such order."""
+QUIET: Final = {"adjustForTimeDifference": False, "fetchMargins": False}
+"""Nothing is asked behind our back, and no time is moved."""
+COMPARED_EVERY: Final = timedelta(minutes=5)
+"""The venue's clock with ours."""
+WINDOWED: Final = frozenset({"binance"})
+"""Venues that keep to the time and the window a request was signed with."""
+_STATES: Final = {
+    "open": OrderStatus.OPEN,
+    "closed": OrderStatus.FILLED,
+    "canceled": OrderStatus.CANCELED,
+    "expired": OrderStatus.EXPIRED,
+    "rejected": OrderStatus.REJECTED,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Credentials:
+    """Never shown."""
+
+    api_key: str = field(repr=False)
+    secret: str = field(repr=False)
+    password: str = field(default="", repr=False)
+
+
+@dataclass(slots=True)
+class _Refusal:
+    """The venue's own code and words, of an answer that came whole."""
+
+    code: int | None = None
+    words: str = ""
+
+
+_heard: ContextVar[_Refusal | None] = ContextVar("heard", default=None)
+
+
+class CcxtVenue:
+    """``url`` puts a local venue in the place of the real one, and is refused where money is real.
+
+    ConfigurationError for production without ``is_live_allowed`` (ENABLE_LIVE_TRADING=true)."""
+
+    def __init__(
+        self,
+        venue: str,
+        credentials: Credentials,
+        *,
+        clock: Clock,
+        environment: str = "testnet",
+        is_live_allowed: bool = False,
+        url: str | None = None,
+        options: Mapping[str, Any] | None = None,
+    ) -> None:
+        if environment == "production" and not is_live_allowed:
+            raise ConfigurationError(
+                f"{venue}: trading with real money is off; set ENABLE_LIVE_TRADING=true where you want it on"
+            )
+        if environment == "production" and url is not None:
+            raise ConfigurationError(f"{venue}: {url} cannot stand in for a venue where money is real")
+        self._name = venue
+        self._clock = clock
+        self._ahead = timedelta(0)
+        self._compared_at: datetime | None = None
+        self._client = open_client(venue, url=url, options={**QUIET, **(options or {})})
+        self._client.apiKey, self._client.secret = credentials.api_key, credentials.secret
+        self._client.password = credentials.password or None
+        self._client.on_rest_response = _note_answer
+        self._client.nonce = lambda: _ms(self._clock.now() + self._ahead)
+        if environment == "testnet" and url is None:
+            self._client.set_sandbox_mode(True)
+        self._loading = asyncio.Lock()
+        self._ours: dict[tuple[str, str], str] = {}
+
+    @property
+    def name(self) -> str:
+        return self._name
+
+    async def place(self, ticket: OrderTicket) -> VenueOrder:
+        await self._load()
+        kind = {OrderType.MARKET: "market", OrderType.LIMIT: "limit"}.get(ticket.type)
+        if kind is None:
+            raise VenueRefused(f"{self._name}: order type {ticket.type} is not offered; use MARKET or LIMIT")
+        price = None if ticket.limit_price is None else f"{ticket.limit_price:f}"
+        params: dict[str, Any] = {"clientOrderId": ticket.client_order_id}
+        if self._name in WINDOWED:
+            window = (ticket.send_by - ticket.signed_at) // MILLISECOND
+            params |= {"timestamp": _ms(ticket.signed_at + self._ahead), "recvWindow": min(window, LONGEST_WINDOW_MS)}
+        with _hearing() as heard:
+            try:
+                given = await self._client.create_order(
+                    ticket.symbol, kind, ticket.side.value.lower(), f"{ticket.quantity:f}", price, params
+                )
+            except Exception as error:
+                if heard.code in REFUSALS.get(self._name, ()):
+                    raise VenueRefused(f"{self._name}: {heard.words} ({heard.code})") from error
+                raise  # no answer: the caller asks
+        return self._order(given)
+
+    async def cancel(self, client_order_id: str, symbol: str) -> VenueOrder:
+        await self._load()
+        with _hearing() as heard:
+            try:
+                await self._client.cancel_order(None, symbol, {"clientOrderId": client_order_id})
+            except Exception:
+                if heard.code not in NO_ORDER.get(self._name, ()):
+                    raise
+        found = await self.find(client_order_id, symbol)
+        if found is None:
+            raise VenueRefused(f"{self._name}: there is no order {client_order_id} to cancel")
+        return found
+
+    async def find(self, client_order_id: str, symbol: str) -> VenueOrder | None:
+        await self._load()
+        with _hearing() as heard:
+            try:
+                return self._order(await self._client.fetch_order(None, symbol, {"clientOrderId": client_order_id}))
+            except Exception:
+                if heard.code in NO_ORDER.get(self._name, ()):
+                    return None
+                raise
+
+    async def open_orders(self, symbols: Sequence[str]) -> tuple[VenueOrder, ...]:
+        await self._load()
+        found = [await self._client.fetch_open_orders(symbol) for symbol in symbols]
+        return tuple(self._order(one) for orders in found for one in orders)
+
+    async def fills(self, after: str, symbols: Sequence[str]) -> FillPage:
+        """The cursor names the last trade of each market."""
+        await self._load()
+        cursor: dict[str, int] = json.loads(after) if after else {}
+        fills: list[Fill] = []
+        for symbol in dict.fromkeys([*cursor, *symbols]):
+            last = cursor.get(symbol, 0)
+            params = {"fromId": last + 1}
+            for trade in await self._client.fetch_my_trades(symbol, None, TRADES_A_PAGE, params):
+                number = int(trade["id"])
+                if number > last:
+                    fills.append(await self._fill(trade))
+                    cursor[symbol] = max(cursor.get(symbol, 0), number)
+        fills.sort(key=lambda fill: fill.trade_time)
+        return FillPage(fills=tuple(fills), cursor=json.dumps(cursor, sort_keys=True) if cursor else after)
+
+    async def balances(self) -> dict[str, Decimal]:
+        await self._load()
+        given = await self._client.fetch_balance()
+        return {asset: amount for asset, total in given["total"].items() if (amount := Decimal(str(total or 0)))}
+
+    async def now(self) -> datetime:
+        before = self._clock.now()
+        told = EPOCH + timedelta(milliseconds=int(await self._client.fetch_time()))
+        self._compared_at = self._clock.now()
+        self._ahead = told - (before + (self._compared_at - before) / 2)
+        return told
+
+    async def close(self) -> None:
+        await self._client.close()
+
+    async def _load(self) -> None:
+        async with self._loading:
+            if not self._client.markets:
+                await self._client.load_markets()
+            if self._compared_at is None or self._clock.now() - self._compared_at > COMPARED_EVERY:
+                await self.now()
+
+    async def _fill(self, trade: Mapping[str, Any]) -> Fill:
+        fee = trade.get("fee") or {}
+        order = str(trade["order"])
+        return Fill(
+            client_order_id=await self._client_id(order, str(trade["symbol"])),
+            exchange_order_id=order,
+            exchange_trade_id=str(trade["id"]),
+            quantity=Decimal(str(trade["amount"])),
+            price=Decimal(str(trade["price"])),
+            commission=Decimal(str(fee.get("cost") or 0)),
+            commission_asset=str(fee.get("currency") or ""),
+            is_maker=trade.get("takerOrMaker") == "maker",
+            trade_time=EPOCH + timedelta(milliseconds=int(trade["timestamp"])),
+        )
+
+    async def _client_id(self, order: str, symbol: str) -> str:
+        """A trade names the venue's order; which of ours that is it tells when asked."""
+        if (symbol, order) not in self._ours:
+            found = await self._client.fetch_order(order, symbol)
+            self._ours[symbol, order] = str(found.get("clientOrderId") or "")
+        return self._ours[symbol, order]
+
+    def _order(self, given: Mapping[str, Any]) -> VenueOrder:
+        status = _STATES.get(str(given.get("status")), OrderStatus.OPEN)
+        filled = Decimal(str(given.get("filled") or 0))
+        if status is OrderStatus.OPEN and filled > 0:
+            status = OrderStatus.PARTIALLY_FILLED
+        self._ours[str(given["symbol"]), str(given["id"])] = str(given.get("clientOrderId") or "")
+        return VenueOrder(
+            client_order_id=str(given.get("clientOrderId") or ""),
+            exchange_order_id=str(given["id"]),
+            symbol=str(given["symbol"]),
+            side=Side(str(given["side"]).upper()),
+            quantity=Decimal(str(given["amount"])),
+            filled_quantity=filled,
+            status=status,
+        )
+
+
+@contextmanager
+def _hearing() -> Iterator[_Refusal]:
+    """What the venue says within: ccxt drops codes from some of its errors."""
+    heard = _Refusal()
+    token = _heard.set(heard)
+    try:
+        yield heard
+    finally:
+        _heard.reset(token)
+
+
+def _note_answer(status: int, _reason: str, _url: str, _method: str, _headers: Any, body: str, *_: object) -> str:
+    heard = _heard.get()
+    if heard is not None and 400 <= status < 500:
+        try:
+            told = json.loads(body)
+            heard.code, heard.words = int(told["code"]), str(told.get("msg", ""))
+        except (ValueError, KeyError, TypeError):
+            heard.code = None
+    return body.strip()
+
+
+def _ms(moment: datetime) -> int:
+    return (moment - EPOCH) // MILLISECOND

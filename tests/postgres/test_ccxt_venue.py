@@ -1,0 +1,229 @@
+"""The executor, the real ccxt client and a venue on this machine that keeps the truth: whatever the wire does, each
+order is there once, each fill is booked once, and our balances are the venue's."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from mastertrade.domain.events import OrderApproved
+from mastertrade.domain.orders import OrderType, Side
+from mastertrade.exchanges.ccxt_venue import CcxtVenue, Credentials
+from mastertrade.exchanges.exchange import OrderTicket, VenueRefused
+from mastertrade.exchanges.simulated import Fault, FaultKind, FaultScript, SimulatedVenue, VenueTime, simulated_market
+from mastertrade.exchanges.simulated.private import Keys
+from mastertrade.shared.clock import SystemClock
+from mastertrade.shared.errors import ConfigurationError
+from mastertrade.shared.postgres_manager import PostgresManager
+from tests.postgres.executor_seed import START, Desk, make_executor, open_desk
+
+START_MS = int(START.timestamp() * 1000)
+KEYS = Keys(api_key="a key", secret="a secret")
+SPOT = {"fetchMarkets": {"types": ["spot"]}}
+MONEY = {"USDT": Decimal(1_000_000)}
+PLACE = "POST /api/v3/order"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Floor:
+    """A desk whose venue is beyond a wire."""
+
+    desk: Desk
+    venue: SimulatedVenue
+    client: CcxtVenue
+
+    async def later(self, seconds: float) -> None:
+        self.venue.time.advance(seconds)
+        self.desk.clock.advance(datetime.fromtimestamp(self.venue.time.now_ms() / 1000, UTC))
+        await self.desk.executor.sync()
+
+
+@asynccontextmanager
+async def floor(database: PostgresManager, *faults: Fault, api_key: str = KEYS.api_key) -> AsyncIterator[Floor]:
+    market = simulated_market("BTC/USDT", seed=1, from_ms=START_MS - 2 * 86_400_000)
+    time = VenueTime(START_MS, speed=0)
+    async with SimulatedVenue([market], time=time, faults=FaultScript(faults), money=MONEY, keys=KEYS) as venue:
+        desk = await open_desk(database, cash="1000000")
+        credentials = Credentials(api_key=api_key, secret=KEYS.secret)
+        client = CcxtVenue("binance", credentials, clock=desk.clock, url=venue.url, options=SPOT)
+        executor = make_executor(database, desk.clock, desk.bus, client, desk.account, desk.lease)  # type: ignore[arg-type]
+        desk.executor = executor
+        try:
+            yield Floor(desk=desk, venue=venue, client=client)
+        finally:
+            await client.close()
+
+
+async def bought(on: Floor, quantity: str = "0.5") -> OrderApproved:
+    approval = await on.desk.approve(Side.BUY, quantity, reserve="500000")
+    await on.desk.hear(approval)
+    return approval
+
+
+async def books_are_the_venues(on: Floor) -> None:
+    """Orders, fills and balances, held against what the venue itself knows."""
+    account, database = on.venue.account, on.desk.manager
+    ours = await database.fetch(
+        "SELECT client_order_id, filled_quantity FROM orders WHERE status NOT IN ('NOT_FOUND', 'REJECTED')"
+    )
+    assert {row["client_order_id"]: row["filled_quantity"] for row in ours} == {
+        one.client_id: one.executed for one in account.orders
+    }
+    assert set(account.asked.values()) <= {1}, "one write an attempt"
+    fills = await database.fetch(
+        "SELECT exchange_trade_id, quantity, price FROM trades ORDER BY exchange_trade_id::int"
+    )
+    assert [tuple(row.values()) for row in fills] == [
+        (str(one.id), one.quantity, one.price) for one in account.executions
+    ]
+    rows = await database.fetch("SELECT asset, free_balance + locked_balance AS total FROM portfolio_balances")
+    totals = {asset: one.free + one.locked for asset, one in account.holdings.items() if one.free + one.locked}
+    assert {row["asset"]: row["total"] for row in rows if row["total"]} == totals
+    assert await on.desk.problems() == []
+
+
+async def test_an_approval_is_traded_over_the_wire_and_booked(database: PostgresManager) -> None:
+    async with floor(database) as on:
+        approval = await bought(on)
+        await on.later(1)
+        assert await on.desk.status(approval) == "FILLED"
+        await books_are_the_venues(on)
+        sold = await on.desk.approve(Side.SELL, "0.2")
+        await on.desk.hear(sold)
+        await on.later(1)
+        assert await on.desk.status(sold) == "FILLED"
+        await books_are_the_venues(on)
+
+
+LATE = {
+    "the connection breaks": Fault(kind=FaultKind.DROP, on=PLACE, is_late=True),
+    "a page of HTML": Fault(kind=FaultKind.HTML, on=PLACE, is_late=True),
+    "503": Fault(kind=FaultKind.STATUS, on=PLACE, is_late=True),
+    "half an answer": Fault(kind=FaultKind.TRUNCATE, on=PLACE),
+}
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("fault", LATE.values(), ids=LATE)
+async def test_an_order_whose_answer_is_lost_is_found_and_never_sent_again(
+    database: PostgresManager, fault: Fault
+) -> None:
+    async with floor(database, fault) as on:
+        approval = await bought(on)
+        assert await on.desk.status(approval) == "UNKNOWN"
+        await on.later(1)
+        await on.later(1)
+        assert await on.desk.status(approval) == "FILLED"
+        assert len(on.venue.account.orders) == 1
+        await books_are_the_venues(on)
+
+
+EARLY = {
+    "the connection breaks": Fault(kind=FaultKind.DROP, on=PLACE),
+    "429": Fault(kind=FaultKind.RATE_LIMIT, on=PLACE),
+    "502": Fault(kind=FaultKind.STATUS, on=PLACE, status=502),
+}
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("fault", EARLY.values(), ids=EARLY)
+async def test_an_order_that_never_arrived_is_unknown_until_that_is_certain(
+    database: PostgresManager, fault: Fault
+) -> None:
+    async with floor(database, fault) as on:
+        approval = await bought(on)
+        assert await on.desk.status(approval) == "UNKNOWN"
+        for _ in range(3):
+            await on.later(5)
+        assert await on.desk.status(approval) == "UNKNOWN", "its window may not be over"
+        for _ in range(8):
+            await on.later(40)
+        assert await on.desk.status(approval) == "NOT_FOUND"
+        assert on.venue.account.orders == []
+        held = await database.fetchval("SELECT count(*) FROM reservations WHERE released_at IS NULL")
+        assert held == 0
+        await books_are_the_venues(on)
+
+
+async def test_a_definite_refusal_is_one_and_frees_the_capital(database: PostgresManager) -> None:
+    async with floor(database) as on:
+        on.venue.account.holdings["USDT"].free = Decimal(1)
+        approval = await bought(on)
+        assert await on.desk.status(approval) == "REJECTED"
+        reason = await database.fetchval("SELECT payload ->> 'reason' FROM order_events WHERE to_status = 'REJECTED'")
+        assert "insufficient balance" in reason
+        assert on.venue.account.orders == []
+
+
+async def test_a_wrong_key_is_refused_by_the_venue_and_shown_nowhere(database: PostgresManager) -> None:
+    async with floor(database, api_key="wrong-key-of-mine") as on:
+        with pytest.raises(VenueRefused) as refused:
+            await on.client.place(ticket(on))
+        assert "wrong-key-of-mine" not in str(refused.value)
+        assert "a secret" not in repr(Credentials(api_key="k", secret="a secret"))
+
+
+def ticket(on: Floor, **changes: Any) -> OrderTicket:
+    now = datetime.fromtimestamp(on.venue.time.now_ms() / 1000, UTC)
+    given: dict[str, Any] = {
+        "client_order_id": "mt1", "symbol": "BTC/USDT", "side": Side.BUY, "type": OrderType.MARKET,
+        "quantity": Decimal("0.1"), "limit_price": None, "signed_at": now, "send_by": now + timedelta(seconds=5),
+    }  # fmt: skip
+    return OrderTicket(**(given | changes))
+
+
+async def test_the_venue_itself_refuses_what_comes_after_its_window(database: PostgresManager) -> None:
+    async with floor(database) as on:
+        await on.client.now()  # their clocks agree
+        stale = ticket(on)
+        on.venue.time.advance(6)
+        with pytest.raises(VenueRefused, match="outside of the recvWindow"):
+            await on.client.place(stale)
+        assert on.venue.account.orders == []
+
+
+async def test_a_limit_order_rests_fills_at_its_price_or_is_cancelled(database: PostgresManager) -> None:
+    async with floor(database) as on:
+        price = Decimal(str(round(on.venue.markets["BTCUSDT"].price(START_MS) * 0.9, 2)))
+        resting = await on.client.place(ticket(on, type=OrderType.LIMIT, limit_price=price))
+        assert (resting.status, resting.filled_quantity) == ("OPEN", 0)
+        assert [one.client_order_id for one in await on.client.open_orders(["BTC/USDT"])] == ["mt1"]
+        assert on.venue.account.holdings["USDT"].locked == price * Decimal("0.1")
+        gone = await on.client.cancel("mt1", "BTC/USDT")
+        assert gone.status == "CANCELED"
+        assert (await on.client.cancel("mt1", "BTC/USDT")).status == "CANCELED", "once more changes nothing"
+        assert on.venue.account.holdings["USDT"].locked == 0
+        assert await on.client.find("mt2", "BTC/USDT") is None
+        with pytest.raises(VenueRefused, match="no order mt2"):
+            await on.client.cancel("mt2", "BTC/USDT")
+
+
+async def test_fills_come_page_by_page_and_none_twice(database: PostgresManager) -> None:
+    async with floor(database) as on:
+        for number in range(3):
+            await on.client.place(ticket(on, client_order_id=f"mt{number}"))
+        first = await on.client.fills("", ["BTC/USDT"])
+        assert {fill.client_order_id for fill in first.fills} == {"mt0", "mt1", "mt2"}
+        assert sum(fill.quantity for fill in first.fills) == Decimal("0.3")
+        assert {fill.commission_asset for fill in first.fills} == {"BTC"}
+        again = await on.client.fills(first.cursor, [])
+        assert (again.fills, again.cursor) == ((), first.cursor)
+
+
+def test_real_money_needs_to_be_allowed_and_no_other_server() -> None:
+    keys = Credentials(api_key="k", secret="s")
+    with pytest.raises(ConfigurationError, match="ENABLE_LIVE_TRADING=true"):
+        CcxtVenue("binance", keys, clock=SystemClock(), environment="production")
+    with pytest.raises(ConfigurationError, match="cannot stand in"):
+        CcxtVenue(
+            "binance",
+            keys,
+            clock=SystemClock(),
+            environment="production",
+            is_live_allowed=True,
+            url="http://127.0.0.1:1",
+        )
