@@ -9,7 +9,7 @@ import pytest
 from mastertrade import strategies
 from mastertrade.shared.errors import UsageError
 from mastertrade.strategies.beginnings import FORMS, beginning
-from mastertrade.strategies.library import Strategy
+from mastertrade.strategies.shelves import Strategy
 from mastertrade.strategies.validation import Check, Verdict, validate
 from mastertrade.strategies.validation_bars import simulated
 from tests.pure.sample_bars import random_walk

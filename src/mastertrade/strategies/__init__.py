@@ -5,13 +5,13 @@ from typing import Any
 from mastertrade.strategies.bollinger_reversion import BollingerReversion
 from mastertrade.strategies.btc_correlation import BtcCorrelation
 from mastertrade.strategies.donchian_breakout import DonchianBreakout
-from mastertrade.strategies.library import Library, Shelf, Strategy, file_hash, short_name, user_folder
 from mastertrade.strategies.look_ahead import LookAhead, find_look_ahead
 from mastertrade.strategies.ma_cross import MaCross
 from mastertrade.strategies.macd import MacdCross
 from mastertrade.strategies.momentum_rank import MomentumRank
 from mastertrade.strategies.rsi_reversion import RsiReversion
 from mastertrade.strategies.rule import RuleTemplate
+from mastertrade.strategies.shelves import Library, Shelf, Strategy, file_hash, short_name, user_folder
 from mastertrade.strategies.template import Built, Parameters, Range, Template, ranges
 from mastertrade.strategies.volatility_breakout import VolatilityBreakout
 
