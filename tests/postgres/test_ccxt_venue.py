@@ -3,7 +3,7 @@ order is there once, each fill is booked once, and our balances are the venue's.
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -11,11 +11,14 @@ from typing import Any
 import pytest
 
 from mastertrade.domain.events import OrderApproved
-from mastertrade.domain.orders import OrderType, Side
+from mastertrade.domain.orders import Environment, OrderType, Side
 from mastertrade.exchanges.ccxt_venue import CcxtVenue, Credentials
 from mastertrade.exchanges.exchange import OrderTicket, VenueRefused
 from mastertrade.exchanges.simulated import Fault, FaultKind, FaultScript, SimulatedVenue, VenueTime, simulated_market
 from mastertrade.exchanges.simulated.private import Keys
+from mastertrade.order_executor.config import ExecutorSettings
+from mastertrade.order_executor.postgres_database import ExecutorPostgresDatabase
+from mastertrade.order_executor.service import OrderExecutor
 from mastertrade.shared.clock import SystemClock
 from mastertrade.shared.errors import ConfigurationError
 from mastertrade.shared.postgres_manager import PostgresManager
@@ -126,6 +129,7 @@ EARLY = {
     "the connection breaks": Fault(kind=FaultKind.DROP, on=PLACE),
     "429": Fault(kind=FaultKind.RATE_LIMIT, on=PLACE),
     "502": Fault(kind=FaultKind.STATUS, on=PLACE, status=502),
+    "a refusal without a code": Fault(kind=FaultKind.STATUS, on=PLACE, status=400),
 }
 
 
@@ -181,6 +185,7 @@ async def test_the_venue_itself_refuses_what_comes_after_its_window(database: Po
         await on.client.now()  # their clocks agree
         stale = ticket(on)
         on.venue.time.advance(6)
+        on.desk.clock.advance(on.desk.clock.now() + timedelta(seconds=6))
         with pytest.raises(VenueRefused, match="outside of the recvWindow"):
             await on.client.place(stale)
         assert on.venue.account.orders == []
@@ -212,6 +217,58 @@ async def test_fills_come_page_by_page_and_none_twice(database: PostgresManager)
         assert {fill.commission_asset for fill in first.fills} == {"BTC"}
         again = await on.client.fills(first.cursor, [])
         assert (again.fills, again.cursor) == ((), first.cursor)
+
+
+TRADES = Fault(kind=FaultKind.STATUS, on="GET /api/v3/myTrades", times=0)
+
+
+@pytest.mark.filterwarnings("ignore")
+async def test_while_fills_are_not_told_nothing_is_booked_and_nothing_is_absent(database: PostgresManager) -> None:
+    async with floor(database, replace(TRADES, times=3)) as on:
+        approval = await bought(on)
+        for _ in range(3):
+            await on.later(1)
+            assert await on.desk.status(approval) == "OPEN"
+        await on.later(1)
+        assert await on.desk.status(approval) == "FILLED"
+        await books_are_the_venues(on)
+
+
+@pytest.mark.filterwarnings("ignore")
+async def test_an_order_is_not_absent_while_one_of_the_untold_fills_may_be_its(database: PostgresManager) -> None:
+    async with floor(database, EARLY["the connection breaks"], TRADES) as on:
+        approval = await bought(on)
+        for _ in range(8):
+            await on.later(40)
+        assert await on.desk.status(approval) == "UNKNOWN"
+
+
+@pytest.mark.filterwarnings("ignore")
+async def test_a_venue_that_is_down_holds_up_no_other_account(database: PostgresManager) -> None:
+    async with floor(database, Fault(kind=FaultKind.DROP, times=0)) as on:
+        desk = on.desk
+        account = await ExecutorPostgresDatabase().create_account(
+            database, name="beyond", venue="simulated", environment=Environment.PAPER, quote_asset="USDT"
+        )
+        desk.executor = OrderExecutor(
+            settings=ExecutorSettings(),
+            clock=desk.clock,
+            bus=desk.bus,
+            manager=database,
+            venues={account.id: on.client, desk.account.id: desk.venue},
+            lease=desk.lease,
+        )
+        approval = await desk.approve()
+        await desk.hear(approval)
+        await desk.next_bar()
+        assert await desk.status(approval) == "FILLED"
+        assert await desk.problems() == []
+        assert await desk.executor.follow(), "a venue that has not told is looked at again"
+
+
+def test_orders_go_to_venues_whose_refusals_are_known() -> None:
+    with pytest.raises(ConfigurationError, match=r"'kraken'.*orders can go to binance"):
+        CcxtVenue("kraken", Credentials(api_key="k", secret="s"), clock=SystemClock())
 
 
 def test_real_money_needs_to_be_allowed_and_no_other_server() -> None:

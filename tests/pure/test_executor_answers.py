@@ -36,6 +36,7 @@ def order(status: OrderStatus, filled: str = "0") -> Order:
         reduces=False,
         order_time=NOW,
         valid_until=NOW,
+        signed_at=NOW,
         send_by=NOW,
         unknown_since=None,
     )

@@ -117,6 +117,7 @@ class Order:
     reduces: bool
     order_time: datetime
     valid_until: datetime | None
+    signed_at: datetime | None
     send_by: datetime | None
     unknown_since: datetime | None
 

@@ -1,4 +1,4 @@
-"""An account at any venue that ccxt can trade at, as the port ``Venue``.
+"""An account at a venue that ccxt can trade at and whose answers we know (``ANSWERS``), as the port ``Venue``.
 
 An order is written to the wire at most once, signed with the time and the window that were stored before: the venue
 itself refuses it when it comes later. Only codes that are known to say no say no; whatever else comes back, or does
@@ -24,22 +24,10 @@ EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 MILLISECOND: Final = timedelta(milliseconds=1)
 LONGEST_WINDOW_MS: Final = 60_000
 TRADES_A_PAGE: Final = 500
-REFUSALS: Final[Mapping[str, frozenset[int]]] = {
-    "binance": frozenset({
-        -1013, -1021, -1022, -1100, -1101, -1102, -1103, -1104, -1105, -1106, -1111, -1112, -1114, -1115, -1116, -1117,
-        -1121, -1131, -2010, -2014, -2015,
-    }),
-}  # fmt: skip
-"""Codes with which a venue says for certain that it did not take an order. Source: Binance's list of errors for REST;
--1006 and -1007 (``execution status unknown``) are none of them, nor is anything that is not listed."""
-NO_ORDER: Final[Mapping[str, frozenset[int]]] = {"binance": frozenset({-2011, -2013})}
-"""Codes with which it says that there is no such order."""
 QUIET: Final = {"adjustForTimeDifference": False, "fetchMargins": False}
 """Nothing is asked behind our back, and no time is moved."""
 COMPARED_EVERY: Final = timedelta(minutes=5)
 """The venue's clock with ours."""
-WINDOWED: Final = frozenset({"binance"})
-"""Venues that keep to the time and the window a request was signed with."""
 _STATES: Final = {
     "open": OrderStatus.OPEN,
     "closed": OrderStatus.FILLED,
@@ -58,9 +46,34 @@ class Credentials:
     password: str = field(default="", repr=False)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answers:
+    """Codes with which a venue says for certain that it did not take an order, that there is no such order, and that it
+    has none to cancel."""
+
+    refused: frozenset[int]
+    no_order: frozenset[int]
+    none_to_cancel: frozenset[int]
+
+
+ANSWERS: Final[Mapping[str, Answers]] = {
+    "binance": Answers(
+        refused=frozenset({
+            -1013, -1021, -1022, -1100, -1101, -1102, -1103, -1104, -1105, -1106, -1111, -1112, -1114, -1115, -1116,
+            -1117, -1121, -1131, -2010, -2014, -2015,
+        }),
+        no_order=frozenset({-2013}),
+        none_to_cancel=frozenset({-2011}),
+    ),
+}  # fmt: skip
+"""Source: Binance's list of errors for REST. -1006 and -1007 (``execution status unknown``) refuse nothing, nor does
+anything that is not listed. A venue comes in with its codes, when it keeps to the time and the window that a request
+was signed with, and numbers its trades."""
+
+
 @dataclass(slots=True)
 class _Refusal:
-    """The venue's own code and words, of an answer that came whole."""
+    """The venue's own code and words, of the last answer, if it came whole."""
 
     code: int | None = None
     words: str = ""
@@ -72,7 +85,8 @@ _heard: ContextVar[_Refusal | None] = ContextVar("heard", default=None)
 class CcxtVenue:
     """``url`` puts a local venue in the place of the real one, and is refused where money is real.
 
-    ConfigurationError for production without ``is_live_allowed`` (ENABLE_LIVE_TRADING=true)."""
+    ConfigurationError for a venue whose answers are not known, and for production without ``is_live_allowed``
+    (ENABLE_LIVE_TRADING=true)."""
 
     def __init__(
         self,
@@ -85,6 +99,11 @@ class CcxtVenue:
         url: str | None = None,
         options: Mapping[str, Any] | None = None,
     ) -> None:
+        if venue not in ANSWERS:
+            raise ConfigurationError(
+                f"venue {venue!r}: which of its answers refuse an order is not known; "
+                f"orders can go to {', '.join(ANSWERS)}"
+            )
         if environment == "production" and not is_live_allowed:
             raise ConfigurationError(
                 f"{venue}: trading with real money is off; set ENABLE_LIVE_TRADING=true where you want it on"
@@ -92,6 +111,7 @@ class CcxtVenue:
         if environment == "production" and url is not None:
             raise ConfigurationError(f"{venue}: {url} cannot stand in for a venue where money is real")
         self._name = venue
+        self._answers = ANSWERS[venue]
         self._clock = clock
         self._ahead = timedelta(0)
         self._compared_at: datetime | None = None
@@ -115,17 +135,18 @@ class CcxtVenue:
         if kind is None:
             raise VenueRefused(f"{self._name}: order type {ticket.type} is not offered; use MARKET or LIMIT")
         price = None if ticket.limit_price is None else f"{ticket.limit_price:f}"
-        params: dict[str, Any] = {"clientOrderId": ticket.client_order_id}
-        if self._name in WINDOWED:
-            window = (ticket.send_by - ticket.signed_at) // MILLISECOND
-            params |= {"timestamp": _ms(ticket.signed_at + self._ahead), "recvWindow": min(window, LONGEST_WINDOW_MS)}
+        params = {
+            "clientOrderId": ticket.client_order_id,
+            "timestamp": _ms(ticket.signed_at + self._ahead),
+            "recvWindow": min((ticket.send_by - ticket.signed_at) // MILLISECOND, LONGEST_WINDOW_MS),
+        }
         with _hearing() as heard:
             try:
                 given = await self._client.create_order(
                     ticket.symbol, kind, ticket.side.value.lower(), f"{ticket.quantity:f}", price, params
                 )
             except Exception as error:
-                if heard.code in REFUSALS.get(self._name, ()):
+                if heard.code in self._answers.refused:
                     raise VenueRefused(f"{self._name}: {heard.words} ({heard.code})") from error
                 raise  # no answer: the caller asks
         return self._order(given)
@@ -136,7 +157,7 @@ class CcxtVenue:
             try:
                 await self._client.cancel_order(None, symbol, {"clientOrderId": client_order_id})
             except Exception:
-                if heard.code not in NO_ORDER.get(self._name, ()):
+                if heard.code not in self._answers.none_to_cancel:
                     raise
         found = await self.find(client_order_id, symbol)
         if found is None:
@@ -149,7 +170,7 @@ class CcxtVenue:
             try:
                 return self._order(await self._client.fetch_order(None, symbol, {"clientOrderId": client_order_id}))
             except Exception:
-                if heard.code in NO_ORDER.get(self._name, ()):
+                if heard.code in self._answers.no_order:
                     return None
                 raise
 
@@ -248,13 +269,19 @@ def _hearing() -> Iterator[_Refusal]:
 
 def _note_answer(status: int, _reason: str, _url: str, _method: str, _headers: Any, body: str, *_: object) -> str:
     heard = _heard.get()
-    if heard is not None and 400 <= status < 500:
-        try:
-            told = json.loads(body)
-            heard.code, heard.words = int(told["code"]), str(told.get("msg", ""))
-        except (ValueError, KeyError, TypeError):
-            heard.code = None
+    if heard is not None:
+        heard.code, heard.words = _code_of(body) if 400 <= status < 500 else (None, "")
     return body.strip()
+
+
+def _code_of(body: str) -> tuple[int | None, str]:
+    try:
+        told = json.loads(body)
+    except ValueError:
+        return None, ""
+    if isinstance(told, dict) and type(told.get("code")) is int:
+        return told["code"], str(told.get("msg", ""))
+    return None, ""
 
 
 def _ms(moment: datetime) -> int:

@@ -270,6 +270,7 @@ def _order(row: Mapping[str, Any]) -> Order:
         reduces=row["reduces"],
         order_time=row["order_time"],
         valid_until=row["valid_until"],
+        signed_at=row["signed_at"],
         send_by=row["send_by"],
         unknown_since=row["unknown_since"],
     )

@@ -29,9 +29,10 @@ SELECT want_cancelled(:order_id, :symbol, :account_id, :reason, :actor, :at);
 
 -- name: traded_symbols
 -- Why: venues tell fills by market; what may still trade, or ended not long ago, may have some that nobody has heard of.
-SELECT DISTINCT symbol FROM orders
- WHERE account_id = :account_id
-   AND (status NOT IN ('FILLED', 'CANCELED', 'EXPIRED', 'REJECTED', 'NOT_FOUND') OR update_time > :since)
+SELECT symbol FROM orders
+ WHERE account_id = :account_id AND status NOT IN ('FILLED', 'CANCELED', 'EXPIRED', 'REJECTED', 'NOT_FOUND')
+ UNION
+SELECT symbol FROM orders WHERE account_id = :account_id AND update_time > :since
  ORDER BY symbol LIMIT 10000;
 
 -- name: begin_send

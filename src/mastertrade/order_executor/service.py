@@ -2,9 +2,9 @@
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from datetime import timedelta
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 from uuid import UUID
 
 from mastertrade.domain.events import Event, OrderApproved, OrderFilled, OrderUpdated
@@ -15,21 +15,23 @@ from mastertrade.order_executor.answers import Silence, is_absent, move_for
 from mastertrade.order_executor.config import ExecutorSettings
 from mastertrade.order_executor.postgres_database import ExecutorPostgresDatabase, FillOutcome
 from mastertrade.shared.clock import Clock
-from mastertrade.shared.errors import BadData, ConstraintViolated
+from mastertrade.shared.errors import BadData, ConstraintViolated, DatabaseBusy, DatabaseDown, DatabaseError
 from mastertrade.shared.failpoints import Failpoints
 from mastertrade.shared.postgres_manager import PostgresManager, Transaction
 from mastertrade.shared.serialization import new_id, to_json_object
 
 log = logging.getLogger(__name__)
-
+T = TypeVar("T")
 
 SENDERS = 3
 """Orders of different instruments sent at once, so that a venue silent about one does not hold up the others. Each
 takes one of the pool's ten connections."""
-
-
 LATE_FILLS = timedelta(days=1)
 """So long after its end an order's market is looked at for fills nobody has heard of."""
+
+
+class NoAnswer(Exception):
+    """A venue did not answer a question. Nothing is known by that, and the other questions are asked."""
 
 
 class Lease(Protocol):
@@ -149,7 +151,7 @@ class OrderExecutor:
             raise
 
     async def _sync_account(self, account_id: UUID, venue: Venue) -> bool:
-        """True while orders are still open."""
+        """True while orders are still open, or while the venue does not tell its fills."""
         unwanted = await self._database.wanted_cancelled(self._manager, account_id)
         for order in await self._database.active_orders(self._manager, account_id):
             if order.id in self._sending:
@@ -163,12 +165,12 @@ class OrderExecutor:
                 await self._move(
                     order, OrderStatus.UNKNOWN, source="order_executor", payload={"reason": "left without an answer"}
                 )
-        await self._book_fills(account_id, venue)
+        has_told = await self._book_fills(account_id, venue)
         remaining = await self._database.active_orders(self._manager, account_id)
         for order in remaining:
             if order.id not in self._sending and order.status not in (OrderStatus.NEW, OrderStatus.SUBMITTING):
-                await self._ask(order, venue, unwanted.get(order.id))
-        return bool(remaining)
+                await self._ask(order, venue, unwanted.get(order.id), has_told)
+        return bool(remaining) or not has_told
 
     async def _submit(self, order_id: UUID) -> None:
         """Whoever comes while the order is being sent waits for that."""
@@ -211,7 +213,11 @@ class OrderExecutor:
 
     async def _send(self, order: Order) -> None:
         """One write to the venue. Only a definite refusal is a refusal; everything else is no answer."""
-        assert order.send_by is not None, "begin_send wrote the send-by time"
+        assert order.signed_at is not None and order.send_by is not None, "begin_send wrote both"
+        if self._clock.now() > order.send_by:  # this process stood still in between
+            payload = {"reason": "its time to be sent was over before it was sent"}
+            await self._move(order, OrderStatus.EXPIRED, source="order_executor", payload=payload)
+            return
         ticket = OrderTicket(
             client_order_id=order.client_order_id,
             symbol=order.symbol,
@@ -219,7 +225,7 @@ class OrderExecutor:
             type=order.type,
             quantity=order.quantity,
             limit_price=order.price,
-            signed_at=self._clock.now(),
+            signed_at=order.signed_at,
             send_by=order.send_by,
         )
         try:
@@ -241,19 +247,17 @@ class OrderExecutor:
             payload = {"status": answer.status.value, "reason": answer.reason}
             await self._move(order, to, source="venue", payload=payload, exchange_order_id=answer.exchange_order_id)
 
-    async def _ask(self, order: Order, venue: Venue, unwanted: str | None) -> None:
-        """Look one open order up at its venue and do what the answer asks for. ``unwanted``: who wants it cancelled."""
+    async def _ask(self, order: Order, venue: Venue, unwanted: str | None, has_told: bool) -> None:
+        """Look one open order up at its venue and do what the answer asks for. ``unwanted``: who wants it cancelled.
+        While the venue ``has_told`` not all of its fills, no order counts as absent: one of them may be its."""
         try:
-            async with asyncio.timeout(self._settings.venue_timeout_s):
-                answer = await venue.find(order.client_order_id, order.symbol)
-                if answer is None:
+            answer = await self._answer(venue.find(order.client_order_id, order.symbol))
+            if answer is None:
+                if has_told:
                     await self._consider_absent(order, venue)
-                    return
-        except VenueRefused as refusal:
-            log.warning("venue refused a query", extra={"order_id": str(order.id), "reason": str(refusal)})
-            return
-        except TimeoutError:
-            log.warning("venue did not answer a query", extra={"order_id": str(order.id)})
+                return
+        except NoAnswer as silence:
+            log.warning("venue did not answer a query", extra={"order_id": str(order.id), "error": str(silence)})
             return
         await self._hear(order, answer)
         too_old = order.order_time + timedelta(minutes=self._settings.order_timeout_minutes) < self._clock.now()
@@ -266,15 +270,25 @@ class OrderExecutor:
         ):
             await self._cancel(order, venue, unwanted)
 
+    async def _answer(self, question: Awaitable[T]) -> T:
+        """What a venue tells in time, or NoAnswer. A database that is lost meanwhile is no matter of the venue's."""
+        try:
+            async with asyncio.timeout(self._settings.venue_timeout_s):
+                return await question
+        except (DatabaseDown, DatabaseBusy, DatabaseError):
+            raise
+        except Exception as error:
+            raise NoAnswer(f"{type(error).__name__}: {error}") from error
+
     async def _consider_absent(self, order: Order, venue: Venue) -> None:
         if order.status is not OrderStatus.UNKNOWN or order.send_by is None:
             log.error("venue no longer knows an open order", extra={"order_id": str(order.id)})
             return
         await self._database.note_absent(self._manager, order.id, at=self._clock.now())
-        resting = await venue.open_orders([order.symbol])
+        resting = await self._answer(venue.open_orders([order.symbol]))
         silence = Silence(
             send_by=order.send_by,
-            venue_now=await venue.now(),
+            venue_now=await self._answer(venue.now()),
             processing_limit=timedelta(seconds=self._settings.venue_processing_limit_s),
             absent_answers=await self._database.absent_answers(self._manager, order.id),
             is_among_open_orders=any(theirs.client_order_id == order.client_order_id for theirs in resting),
@@ -289,25 +303,29 @@ class OrderExecutor:
             payload = {"reason": reason}
             await self._move(order, OrderStatus.PENDING_CANCEL, source="order_executor", payload=payload)
         try:
-            async with asyncio.timeout(self._settings.venue_timeout_s):
-                await venue.cancel(order.client_order_id, order.symbol)
-        except (VenueRefused, TimeoutError) as error:
+            await self._answer(venue.cancel(order.client_order_id, order.symbol))
+        except NoAnswer as silence:
             log.warning(
                 "cancel not confirmed; asked again at the next look",
-                extra={"order_id": str(order.id), "error": str(error)},
+                extra={"order_id": str(order.id), "error": str(silence)},
             )
 
-    async def _book_fills(self, account_id: UUID, venue: Venue) -> None:
-        """Apply the venue's fills from where we stopped; the cursor moves on only when all of a page is booked."""
+    async def _book_fills(self, account_id: UUID, venue: Venue) -> bool:
+        """Apply the venue's fills from where we stopped; the cursor moves on only when all of a page is booked. False
+        when the venue did not tell them all."""
         if account_id not in self._cursors:
             self._cursors[account_id] = await self._database.cursor(self._manager, account_id)
         symbols = await self._database.traded_symbols(self._manager, account_id, since=self._clock.now() - LATE_FILLS)
         while True:
-            page = await venue.fills(self._cursors[account_id], symbols)
+            try:
+                page = await self._answer(venue.fills(self._cursors[account_id], symbols))
+            except NoAnswer as silence:
+                log.warning("venue did not tell its fills", extra={"venue": venue.name, "error": str(silence)})
+                return False
             for fill in page.fills:
                 await self._book(account_id, fill)
             if page.cursor == self._cursors[account_id]:
-                return
+                return True
             await self._database.save_cursor(self._manager, account_id, page.cursor, at=self._clock.now())
             self._cursors[account_id] = page.cursor
 

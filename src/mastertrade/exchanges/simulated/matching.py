@@ -16,7 +16,7 @@ FEE: Final = Decimal("0.001")
 UNIT: Final = Decimal("0.00000001")
 """Of every amount the venue keeps."""
 FILTERS, REJECTED, CANCEL_REJECTED, NO_ORDER = -1013, -2010, -2011, -2013
-BAD_SYMBOL, MANDATORY, BAD_ENUM, BAD_TYPE = -1121, -1102, -1115, -1116
+BAD_SYMBOL, MANDATORY, NOT_REQUIRED, BAD_TYPE, BAD_SIDE, BAD_LIFE = -1121, -1102, -1106, -1116, -1117, -1115
 TYPES: Final = ("MARKET", "LIMIT", "LIMIT_MAKER")
 LIVES: Final = ("GTC", "IOC", "FOK")
 OPEN: Final = frozenset({"NEW", "PARTIALLY_FILLED"})
@@ -165,7 +165,7 @@ class TradingAccount:
         return found[:limit] if from_id else found[-limit:]
 
     def match(self, now_ms: int) -> None:
-        """Let what rests trade against what was traded since the last look."""
+        """Let what rests trade against what was traded since the last look, each order by itself."""
         since_ms, self.matched_ms = self.matched_ms, now_ms
         if since_ms is None or since_ms >= now_ms:
             return
@@ -206,9 +206,13 @@ class TradingAccount:
         now_ms: int,
     ) -> None:
         if side not in ("BUY", "SELL"):
-            raise TradingRefused(BAD_ENUM, "Invalid side.")
-        if type_ not in TYPES or life not in LIVES:
-            raise TradingRefused(BAD_TYPE, "Invalid orderType." if type_ not in TYPES else "Invalid timeInForce.")
+            raise TradingRefused(BAD_SIDE, "Invalid side.")
+        if type_ not in TYPES:
+            raise TradingRefused(BAD_TYPE, "Invalid orderType.")
+        if life not in LIVES:
+            raise TradingRefused(BAD_LIFE, "Invalid timeInForce.")
+        if type_ == "MARKET" and life != "GTC":
+            raise TradingRefused(NOT_REQUIRED, "Parameter 'timeInForce' sent when not required.")
         if type_ != "MARKET" and price is None:
             raise TradingRefused(MANDATORY, "Mandatory parameter 'price' was not sent, was empty/null, or malformed.")
         if quantity <= 0 or self._on_lot(market, quantity) != quantity:

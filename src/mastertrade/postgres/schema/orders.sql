@@ -71,6 +71,7 @@ CREATE TABLE IF NOT EXISTS orders (
 ) WITH (fillfactor = 85);
 CREATE INDEX IF NOT EXISTS orders_active ON orders (account_id, order_time)
     WHERE status NOT IN ('FILLED', 'CANCELED', 'EXPIRED', 'REJECTED', 'NOT_FOUND');
+CREATE INDEX IF NOT EXISTS orders_moved ON orders (account_id, update_time);
 CREATE INDEX IF NOT EXISTS orders_by_symbol ON orders (symbol, order_time DESC);
 CREATE INDEX IF NOT EXISTS orders_by_strategy ON orders (strategy_id, order_time DESC);
 CREATE INDEX IF NOT EXISTS orders_by_time ON orders (order_time DESC);
