@@ -1,9 +1,10 @@
 """The paper venue: real prices, paper money, and books of its own that only it writes.
 
-A market order fills at the first price the venue learns after accepting it: for candles, the next bar's open, worsened
-by half the spread and the slippage of the cost model that the backtest uses too. A limit order fills when a bar touches
-its price. The venue keeps its truth in its own schema over its own connection and commits, so that it can disagree with
-us as a real exchange can.
+A market order fills at the first price the venue learns after accepting it: for candles, the next bar's open,
+worsened by half the spread and the slippage of the cost model that the backtest uses too. A limit order a bar opens
+beyond takes what is there, at that same price and fee; else it is filled at its limit, as a maker, when the bar
+touches it. The venue keeps its truth in its own schema over its own connection and commits, so that it can disagree
+with us as a real exchange can.
 """
 
 from collections.abc import Mapping, Sequence
@@ -149,12 +150,14 @@ class PaperVenue:
 
     async def _trade(self, row: Mapping[str, Any], candle: Candle) -> bool:
         instrument, side = self._instruments[candle.symbol], Side(row["side"])
-        is_maker = row["type"] == OrderType.LIMIT
         if row["accepted_at"] > candle.open_time:
             return False
-        price = _limit_price(row, candle, side) if is_maker else self._market_price(candle, side, instrument)
-        if price is None:
-            return False
+        price, limit = self._market_price(candle, side, instrument), row["limit_price"]
+        is_maker = limit is not None and (price > limit if side is Side.BUY else price < limit)
+        if is_maker:
+            if not _touches(candle, side, limit):
+                return False
+            price = limit
         quantity: Decimal = row["quantity"]
         notional = quantity * price
         commission = round_up(fee(quantity, price, self._maker_fee if is_maker else self._taker_fee), FEE_STEP)
@@ -197,13 +200,10 @@ class PaperVenue:
             raise VenueRefused(f"{self._name}: order type {ticket.type} is not offered; use MARKET or LIMIT")
 
 
-def _limit_price(row: Mapping[str, Any], candle: Candle, side: Side) -> Decimal | None:
-    """The limit, or the open where the bar opened beyond it; None where the bar never touched it."""
-    limit: Decimal = row["limit_price"]
-    opened = Decimal(str(candle.open))
+def _touches(candle: Candle, side: Side, limit: Decimal) -> bool:
     if side is Side.BUY:
-        return min(limit, opened) if Decimal(str(candle.low)) <= limit else None
-    return max(limit, opened) if Decimal(str(candle.high)) >= limit else None
+        return Decimal(str(candle.low)) <= limit
+    return Decimal(str(candle.high)) >= limit
 
 
 def _exchange_id(order_id: int) -> str:
