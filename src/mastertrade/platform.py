@@ -308,7 +308,8 @@ async def open_service(
         await service.start()
         stack.push_async_callback(platform.bus.stop)
         await platform.bus.start([following(platform.clock, one) for one in own])
-        yield asyncio.create_task(asyncio.Event().wait(), name=name)
+        work = platform.executor.serve() if service is platform.executor else asyncio.Event().wait()
+        yield asyncio.create_task(work, name=name)
 
 
 async def _hold(stack: AsyncExitStack, settings: PlatformSettings, database: OpenDatabase, role: str) -> Lease:

@@ -262,6 +262,7 @@ async def open_desk(manager: PostgresManager, failpoints: str = "", cash: str = 
     await database.deposit(manager, account.id, asset="USDT", amount=Decimal(cash), source_key="test", at=START)
     await venue.deposit(key="test", asset="USDT", amount=Decimal(cash))
     executor = make_executor(manager, clock, bus, venue, account, lease, failpoints)
+    await executor.sync()
     return Desk(
         manager=manager,
         clock=clock,

@@ -7,7 +7,7 @@ from itertools import count
 from typing import Any
 from uuid import UUID, uuid4
 
-from mastertrade.domain.orders import Fill, OrderStatus
+from mastertrade.domain.orders import Fill, OrderStatus, Side
 from mastertrade.order_executor.postgres_database import ExecutorPostgresDatabase, FillOutcome
 from mastertrade.shared.postgres_manager import Database, PostgresManager
 from tests.postgres.executor_seed import START, Desk
@@ -62,7 +62,9 @@ class Orders:
     async def fill(self, order: UUID, quantity: Any, price: Any = 100, **changes: Any) -> FillOutcome:
         told: dict[str, Any] = {
             "client_order_id": str(order), "exchange_order_id": f"ex-{order}",
-            "exchange_trade_id": f"t{next(self.numbers)}", "quantity": Decimal(quantity), "price": Decimal(price),
+            "exchange_trade_id": f"t{next(self.numbers)}",
+            "symbol": self.desk.instrument.symbol, "side": Side.BUY,
+            "quantity": Decimal(quantity), "price": Decimal(price),
             "commission": Decimal(0), "commission_asset": "USDT", "is_maker": False, "trade_time": LATER,
         }  # fmt: skip
         async with self.db.transaction() as tx:

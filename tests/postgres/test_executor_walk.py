@@ -203,23 +203,14 @@ async def test_an_order_whose_time_is_over_when_its_process_wakes_is_not_sent(da
     async with database.transaction() as tx:
         order_id = await desk.executor._database.create_order(tx, approval.approval, at=START)
     assert order_id is not None
-    order = await desk.executor._begin(order_id)
+    order = await desk.executor._sender.begin(order_id)
     assert order is not None
     assert order.signed_at == START
     desk.clock.advance(START + timedelta(seconds=6))  # it stood still here
-    await desk.executor._send(order)
+    await desk.executor._sender.send(order)
     assert await desk.status(approval) == "EXPIRED"
     assert await desk.venue_orders() == {}
     assert await database.fetchval("SELECT locked_balance FROM portfolio_balances WHERE asset = 'USDT'") == 0
-
-
-async def test_a_fenced_executor_sends_nothing(database: PostgresManager) -> None:
-    desk = await open_desk(database)
-    await database.fetchval("SELECT take_lease($1, 'successor', $2)", desk.lease.role, START)
-    approval = await desk.approve()
-    await desk.hear(approval)
-    assert await desk.status(approval) == "NEW"
-    assert await desk.venue_orders() == {}
 
 
 async def test_while_halted_an_opening_order_is_canceled_and_an_exit_passes(database: PostgresManager) -> None:

@@ -129,6 +129,8 @@ class Fill:
     client_order_id: str
     exchange_order_id: str
     exchange_trade_id: str
+    symbol: str
+    side: Side
     quantity: Decimal
     price: Decimal
     commission: Decimal

@@ -224,6 +224,8 @@ class CcxtVenue:
             client_order_id=await self._client_id(order, str(trade["symbol"])),
             exchange_order_id=order,
             exchange_trade_id=str(trade["id"]),
+            symbol=str(trade["symbol"]),
+            side=Side(str(trade["side"]).upper()),
             quantity=Decimal(str(trade["amount"])),
             price=Decimal(str(trade["price"])),
             commission=Decimal(str(fee.get("cost") or 0)),
@@ -253,6 +255,7 @@ class CcxtVenue:
             quantity=Decimal(str(given["amount"])),
             filled_quantity=filled,
             status=status,
+            limit_price=Decimal(str(given["price"])) if given.get("type") == "limit" else None,
         )
 
 

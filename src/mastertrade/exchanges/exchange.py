@@ -43,6 +43,7 @@ class VenueOrder:
     filled_quantity: Decimal
     status: OrderStatus
     reason: str = ""
+    limit_price: Decimal | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -24,6 +24,7 @@ from mastertrade.shared.queries import load_queries
 
 QUERIES = load_queries(Path(__file__).with_name("paper.sql"))
 FILL_PAGE = 500
+ORDER_PAGE = 1_000
 FEE_STEP = Decimal("0.00000001")
 """Fees are charged in whole hundred-millionths of the quote asset, rounded up as venues do."""
 
@@ -146,7 +147,13 @@ class PaperVenue:
         return dealt
 
     async def _resting(self) -> Sequence[Mapping[str, Any]]:
-        return await QUERIES.fetch(self._manager, "resting", account=self._account)
+        found: list[Mapping[str, Any]] = []
+        while True:
+            after = found[-1]["id"] if found else 0
+            rows = await QUERIES.fetch(self._manager, "resting", account=self._account, after=after, page=ORDER_PAGE)
+            found += rows
+            if len(rows) < ORDER_PAGE:
+                return found
 
     async def _trade(self, row: Mapping[str, Any], candle: Candle) -> bool:
         instrument, side = self._instruments[candle.symbol], Side(row["side"])
@@ -220,6 +227,7 @@ def _order(row: Mapping[str, Any]) -> VenueOrder:
         filled_quantity=row["filled_quantity"],
         status=OrderStatus(row["status"]),
         reason=row["reason"],
+        limit_price=row["limit_price"],
     )
 
 
@@ -228,6 +236,8 @@ def _fill(row: Mapping[str, Any]) -> Fill:
         client_order_id=row["client_order_id"],
         exchange_order_id=_exchange_id(row["order_id"]),
         exchange_trade_id=str(row["id"]),
+        symbol=row["symbol"],
+        side=Side(row["side"]),
         quantity=row["quantity"],
         price=row["price"],
         commission=row["commission"],

@@ -6,13 +6,13 @@ RETURNING id;
 
 -- name: find
 -- Why: the venue's answer to "what became of this order"; the newest row when an id was used twice.
-SELECT id, client_order_id, symbol, side, quantity, filled_quantity, status, reason
+SELECT id, client_order_id, symbol, side, quantity, limit_price, filled_quantity, status, reason
   FROM paper_venue.orders WHERE account = :account AND client_order_id = :client_order_id ORDER BY id DESC LIMIT 1;
 
 -- name: resting
 -- Why: what the next price may fill, in the order it came.
 SELECT id, client_order_id, symbol, side, type, quantity, limit_price, filled_quantity, status, reason, accepted_at
-  FROM paper_venue.orders WHERE account = :account AND status = 'OPEN' ORDER BY id LIMIT 1000;
+  FROM paper_venue.orders WHERE account = :account AND status = 'OPEN' AND id > :after ORDER BY id LIMIT :page;
 
 -- name: fill
 -- Why: the venue's own bookkeeping of one execution, in one commit of its own.
@@ -25,8 +25,9 @@ UPDATE paper_venue.orders SET status = 'CANCELED', reason = 'canceled on request
 
 -- name: fills_after
 -- Why: the list of own executions every real venue offers, oldest first.
-SELECT f.id, f.client_order_id, f.order_id, f.quantity, f.price, f.commission, f.commission_asset, f.is_maker, f.traded_at
-  FROM paper_venue.fills f WHERE f.account = :account AND f.id > :after ORDER BY f.id LIMIT :page;
+SELECT f.id, f.client_order_id, f.order_id, o.symbol, o.side, f.quantity, f.price, f.commission, f.commission_asset, f.is_maker,
+       f.traded_at
+  FROM paper_venue.fills f JOIN paper_venue.orders o ON o.id = f.order_id WHERE f.account = :account AND f.id > :after ORDER BY f.id LIMIT :page;
 
 -- name: balances
 -- Why: the venue's own view of what the account holds.

@@ -103,7 +103,12 @@ def fill_of(order: Row, *, is_maker: bool = False, **numbers: Any) -> Fill:
     """Until the exchange's own order id is told, our client id stands in its place."""
     exchange_order_id = order["exchange_order_id"] or order["client_order_id"]
     return Fill(
-        client_order_id=order["client_order_id"], exchange_order_id=exchange_order_id, is_maker=is_maker, **numbers
+        client_order_id=order["client_order_id"],
+        exchange_order_id=exchange_order_id,
+        symbol=order["symbol"],
+        side=Side(order["side"]),
+        is_maker=is_maker,
+        **numbers,
     )
 
 

@@ -1,11 +1,11 @@
 """Typed persistence of the order executor: one method per named query."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 from uuid import UUID
 
 from mastertrade.domain.orders import (
@@ -18,12 +18,15 @@ from mastertrade.domain.orders import (
     Side,
     client_order_id,
 )
+from mastertrade.exchanges.exchange import VenueOrder
+from mastertrade.order_executor.reconciliation import AccountState, Break
 from mastertrade.shared.postgres_manager import Database, Transaction
 from mastertrade.shared.queries import load_queries
-from mastertrade.shared.serialization import new_id
+from mastertrade.shared.serialization import new_id, to_json_object
 
 QUERIES = load_queries(Path(__file__).with_name("queries.sql"))
 FIRST_ATTEMPT = 1
+PAGE = 1_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,8 +62,22 @@ class LedgerProblem:
     difference: str
 
 
+class Lease(Protocol):
+    """Proof that this process is the one that trades: the database refuses writes of an older epoch."""
+
+    @property
+    def role(self) -> str: ...
+
+    @property
+    def epoch(self) -> int: ...
+
+
 class ExecutorPostgresDatabase:
-    """Stateless: every method takes the database or transaction it works in."""
+    """Every method takes the database or transaction it works in. With a ``lease`` every write of orders and fills
+    raises LeaseLost once another process has taken it."""
+
+    def __init__(self, lease: Lease | None = None) -> None:
+        self._fence: dict[str, Any] = {"role": lease and lease.role, "epoch": lease and lease.epoch}
 
     async def create_order(self, tx: Transaction, approval: ApprovedOrder, *, at: datetime) -> UUID | None:
         """The new order's id; None when this approval already has its order."""
@@ -84,6 +101,7 @@ class ExecutorPostgresDatabase:
             reduces=approval.reduces,
             order_time=at,
             valid_until=approval.valid_until,
+            **self._fence,
         )
         return created
 
@@ -92,11 +110,27 @@ class ExecutorPostgresDatabase:
         return None if row is None else _order(row)
 
     async def active_orders(self, db: Database, account_id: UUID) -> list[Order]:
-        return [_order(row) for row in await QUERIES.fetch(db, "active_orders", account_id=account_id)]
+        """All of them, the oldest first."""
+        orders: list[Order] = []
+        while True:
+            last = orders[-1] if orders else None
+            rows = await QUERIES.fetch(
+                db,
+                "active_orders",
+                account_id=account_id,
+                after_time=last and last.order_time,
+                after_id=last and last.id,
+                page=PAGE,
+            )
+            orders += [_order(row) for row in rows]
+            if len(rows) < PAGE:
+                return orders
 
-    async def wanted_cancelled(self, db: Database, account_id: UUID) -> dict[UUID, str]:
-        """Why, of each order that may still trade."""
-        rows = await QUERIES.fetch(db, "wanted_cancelled", account_id=account_id)
+    async def wanted_cancelled(self, db: Database, order_ids: Sequence[UUID]) -> dict[UUID, str]:
+        """Of these orders, those that somebody wants cancelled, with who and why."""
+        if not order_ids:
+            return {}
+        rows = await QUERIES.fetch(db, "wanted_cancelled", order_ids=list(order_ids), page=len(order_ids))
         return {row["order_id"]: f"{row['actor']}: {row['reason']}" for row in rows}
 
     async def traded_symbols(self, db: Database, account_id: UUID, *, since: datetime) -> list[str]:
@@ -104,11 +138,9 @@ class ExecutorPostgresDatabase:
         rows = await QUERIES.fetch(db, "traded_symbols", account_id=account_id, since=since)
         return [row["symbol"] for row in rows]
 
-    async def begin_send(
-        self, tx: Transaction, order_id: UUID, *, at: datetime, send_by: datetime, role: str, epoch: int
-    ) -> str:
+    async def begin_send(self, tx: Transaction, order_id: UUID, *, at: datetime, send_by: datetime) -> str:
         outcome: str = await QUERIES.fetchval(
-            tx, "begin_send", order_id=order_id, at=at, send_by=send_by, role=role, epoch=epoch
+            tx, "begin_send", order_id=order_id, at=at, send_by=send_by, **self._fence
         )
         return outcome
 
@@ -134,6 +166,7 @@ class ExecutorPostgresDatabase:
             source=source,
             payload=dict(payload),
             exchange_order_id=exchange_order_id,
+            **self._fence,
         )
         return moved
 
@@ -156,6 +189,7 @@ class ExecutorPostgresDatabase:
             trade_time=fill.trade_time,
             at=at,
             source="venue",
+            **self._fence,
         )
         assert row is not None, "apply_fill always answers with one row"
         return FillOutcome(
@@ -172,11 +206,66 @@ class ExecutorPostgresDatabase:
             position_entry_price=row["position_entry_price"] or Decimal(0),
         )
 
+    async def adopt_order(
+        self, tx: Transaction, account_id: UUID, theirs: VenueOrder, *, origin: str, at: datetime
+    ) -> int | None:
+        """The instrument of the order, which is in our books now; None when its id or its market is not free here."""
+        instrument_id: int | None = await QUERIES.fetchval(
+            tx,
+            "adopt_order",
+            account_id=account_id,
+            symbol=theirs.symbol,
+            client_order_id=theirs.client_order_id,
+            exchange_order_id=theirs.exchange_order_id,
+            side=theirs.side.value,
+            quantity=theirs.quantity,
+            price=theirs.limit_price,
+            origin=origin,
+            at=at,
+            **self._fence,
+        )
+        return instrument_id
+
+    async def statuses(self, db: Database, client_order_ids: Sequence[str]) -> dict[str, OrderStatus]:
+        """Of those of these orders that are in our books."""
+        if not client_order_ids:
+            return {}
+        ids = list(client_order_ids)
+        rows = await QUERIES.fetch(db, "statuses", client_order_ids=ids, page=len(ids))
+        return {row["client_order_id"]: OrderStatus(row["status"]) for row in rows}
+
+    async def begin_recovery(self, db: Database, account_id: UUID, *, reason: str, at: datetime) -> bool:
+        """Nothing is sent for this account until it was compared. True when it could trade before."""
+        could_trade: bool = await QUERIES.fetchval(
+            db, "begin_recovery", account_id=account_id, reason=reason, at=at, **self._fence
+        )
+        return could_trade
+
+    async def record_comparison(
+        self, db: Database, account_id: UUID, breaks: Sequence[Break], *, at: datetime
+    ) -> AccountState:
+        state = await QUERIES.fetchval(
+            db,
+            "record_comparison",
+            account_id=account_id,
+            breaks=[to_json_object(one) for one in breaks],
+            at=at,
+            **self._fence,
+        )
+        return AccountState(state)
+
+    async def account_totals(self, db: Database, account_id: UUID) -> dict[str, Decimal]:
+        """Free and reserved together, by asset."""
+        rows = await QUERIES.fetch(db, "account_totals", account_id=account_id)
+        return {row["asset"]: row["total"] for row in rows}
+
     async def quarantine_fill(
         self, tx: Transaction, account_id: UUID, *, reason: str, payload: Mapping[str, Any], at: datetime
     ) -> None:
         """The same fill for the same reason is kept once."""
-        await QUERIES.execute(tx, "quarantine_fill", account_id=account_id, reason=reason, payload=dict(payload), at=at)
+        await QUERIES.execute(
+            tx, "quarantine_fill", account_id=account_id, reason=reason, payload=dict(payload), at=at, **self._fence
+        )
 
     async def instrument_of(self, db: Database, client_order_id: str) -> int | None:
         instrument_id: int | None = await QUERIES.fetchval(db, "instrument_of", client_order_id=client_order_id)
@@ -186,7 +275,7 @@ class ExecutorPostgresDatabase:
         await QUERIES.fetchval(tx, "halt_instrument", instrument_id=instrument_id, reason=reason, at=at)
 
     async def note_absent(self, db: Database, order_id: UUID, *, at: datetime) -> None:
-        await QUERIES.execute(db, "note_absent", order_id=order_id, at=at)
+        await QUERIES.execute(db, "note_absent", order_id=order_id, at=at, **self._fence)
 
     async def absent_answers(self, db: Database, order_id: UUID) -> list[datetime]:
         return [row["occurred_at"] for row in await QUERIES.fetch(db, "absent_answers", order_id=order_id)]
@@ -195,10 +284,10 @@ class ExecutorPostgresDatabase:
         return await QUERIES.fetchval(db, "cursor", account_id=account_id) or ""
 
     async def save_cursor(self, db: Database, account_id: UUID, cursor: str, *, at: datetime) -> None:
-        await QUERIES.execute(db, "save_cursor", account_id=account_id, cursor=cursor, at=at)
+        await QUERIES.execute(db, "save_cursor", account_id=account_id, cursor=cursor, at=at, **self._fence)
 
     async def release_reservation(self, tx: Transaction, reservation_id: UUID, *, at: datetime) -> None:
-        await QUERIES.fetchval(tx, "release_reservation", reservation_id=reservation_id, at=at)
+        await QUERIES.fetchval(tx, "release_reservation", reservation_id=reservation_id, at=at, **self._fence)
 
     async def create_account(
         self, db: Database, *, name: str, venue: str, environment: Environment, quote_asset: str

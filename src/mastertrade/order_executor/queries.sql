@@ -4,7 +4,7 @@ INSERT INTO orders (id, approval_id, attempt, client_order_id, account_id, instr
                     symbol, order_type, side, quantity, price, reduces, environment, order_time, valid_until)
 SELECT :id, :approval_id, :attempt, :client_order_id, a.id, :instrument_id, :strategy_id, :signal_id, :reservation_id,
        :symbol, :order_type, :side, :quantity, :price, :reduces, a.environment, :order_time, :valid_until
-  FROM accounts a WHERE a.id = :account_id
+  FROM require_lease(:role, :epoch), accounts a WHERE a.id = :account_id
 ON CONFLICT (approval_id, attempt) DO NOTHING
 RETURNING id;
 
@@ -13,15 +13,15 @@ RETURNING id;
 SELECT * FROM orders WHERE id = :id;
 
 -- name: active_orders
--- Why: everything that may still change at the venue; read at start and at every look.
+-- Why: everything that may still change at the venue; read at start and at every look, a page at a time.
 SELECT * FROM orders
  WHERE account_id = :account_id AND status NOT IN ('FILLED', 'CANCELED', 'EXPIRED', 'REJECTED', 'NOT_FOUND')
- ORDER BY order_time, id LIMIT 1000;
+   AND (:after_time::timestamptz IS NULL OR (order_time, id) > (:after_time, :after_id::uuid))
+ ORDER BY order_time, id LIMIT :page;
 
 -- name: wanted_cancelled
 -- Why: what people want cancelled is carried out at the next look, whichever process looks.
-SELECT c.order_id, c.reason, c.actor FROM order_cancels c JOIN orders o ON o.id = c.order_id
- WHERE o.account_id = :account_id AND o.status NOT IN ('FILLED', 'CANCELED', 'EXPIRED', 'REJECTED', 'NOT_FOUND') LIMIT 1000;
+SELECT c.order_id, c.reason, c.actor FROM order_cancels c WHERE c.order_id = ANY(:order_ids::uuid[]) LIMIT :page;
 
 -- name: want_cancelled
 -- Why: the wish is kept before anything is done about it.
@@ -41,17 +41,42 @@ SELECT begin_send(:order_id, :at, :send_by, :role, :epoch);
 
 -- name: move_order
 -- Why: the only way a status changes; the database refuses illegal moves.
-SELECT move_order(:order_id, :from_status, :to_status, :at, :source, :payload, :exchange_order_id);
+SELECT move_order(:order_id, :from_status, :to_status, :at, :source, :payload, :exchange_order_id)
+  FROM require_lease(:role, :epoch);
 
 -- name: apply_fill
 -- Why: one fill is one call: order, ledger, balances, reservation and position together or not at all.
-SELECT * FROM apply_fill(:fill_id, :account_id, :client_order_id, :exchange_order_id, :exchange_trade_id, :quantity, :price,
-                         :commission, :commission_asset, :is_maker, :trade_time, :at, :source);
+SELECT f.* FROM require_lease(:role, :epoch) AS is_held,
+    LATERAL apply_fill(CASE WHEN is_held THEN :fill_id::uuid END, :account_id, :client_order_id, :exchange_order_id,
+                       :exchange_trade_id, :quantity, :price, :commission, :commission_asset, :is_maker, :trade_time, :at,
+                       :source) f;
+
+-- name: statuses
+-- Why: an order that rests at the venue and is not active here has either ended here, or was never ours.
+SELECT client_order_id, status FROM orders WHERE client_order_id = ANY(:client_order_ids::text[]) LIMIT :page;
+
+-- name: adopt_order
+-- Why: what stands or traded at the venue on our account is in our books, whoever placed it.
+SELECT adopt_order(:account_id, :symbol, :client_order_id, :exchange_order_id, :side, :quantity, :price, :origin, :at)
+  FROM require_lease(:role, :epoch);
+
+-- name: begin_recovery
+-- Why: a venue that was silent is compared before anything is sent to it again.
+SELECT begin_recovery(:account_id, :role, :epoch, :reason, :at);
+
+-- name: record_comparison
+-- Why: differences are rows, and whether the account may trade follows from them in the same transaction.
+SELECT record_comparison(:account_id, :role, :epoch, :at, :breaks);
+
+-- name: account_totals
+-- Why: what our books say the venue holds.
+SELECT asset, free_balance + locked_balance AS total FROM portfolio_balances WHERE account_id = :account_id ORDER BY asset
+ LIMIT 10000;
 
 -- name: quarantine_fill
 -- Why: a fill that cannot be booked is money; it is kept and shown, never dropped.
 INSERT INTO quarantined_fills (account_id, reason, payload, occurred_at)
-VALUES (:account_id, :reason, :payload, :at) ON CONFLICT DO NOTHING;
+SELECT :account_id, :reason, :payload, :at FROM require_lease(:role, :epoch) ON CONFLICT DO NOTHING;
 
 -- name: instrument_of
 -- Why: a fill that was refused says which order it belongs to, not which market.
@@ -64,7 +89,7 @@ SELECT halt_trading('instrument:' || :instrument_id::int, :reason, 'order_execut
 -- name: note_absent
 -- Why: each definite "no such order" is evidence with a time.
 INSERT INTO order_events (order_id, event_type, source, payload, occurred_at)
-VALUES (:order_id, 'absent', 'venue', '{}', :at);
+SELECT :order_id, 'absent', 'venue', '{}', :at FROM require_lease(:role, :epoch);
 
 -- name: absent_answers
 -- Why: the absence certificate needs them all, in order.
@@ -76,13 +101,14 @@ SELECT cursor FROM venue_cursors WHERE account_id = :account_id;
 
 -- name: save_cursor
 -- Why: advanced only after every fill up to it is booked.
-INSERT INTO venue_cursors AS c (account_id, cursor, updated_at) VALUES (:account_id, :cursor, :at)
+INSERT INTO venue_cursors AS c (account_id, cursor, updated_at)
+SELECT :account_id, :cursor, :at FROM require_lease(:role, :epoch)
 ON CONFLICT (account_id) DO UPDATE SET cursor = EXCLUDED.cursor, updated_at = EXCLUDED.updated_at
  WHERE c.cursor <> EXCLUDED.cursor;
 
 -- name: release_reservation
 -- Why: an approval that will never become an order gives its capital back.
-SELECT release_reservation(:reservation_id, :at);
+SELECT release_reservation(:reservation_id, :at) FROM require_lease(:role, :epoch);
 
 -- name: create_account
 -- Why: the same name is the same account.

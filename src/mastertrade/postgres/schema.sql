@@ -28,6 +28,7 @@ SET LOCAL client_min_messages = warning;
 \ir schema/risk_breakers.sql
 \ir schema/risk_stops.sql
 \ir schema/risk_regimes.sql
+\ir schema/reconciliation.sql
 \ir schema/orders.sql
 \ir schema/arbitrage.sql
 \ir schema/paper_venue.sql

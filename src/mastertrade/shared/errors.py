@@ -88,5 +88,11 @@ class AlreadyRunning(MasterTradeError):
     exit_code = 4
 
 
+class LeaseLost(MasterTradeError):
+    """Another process has taken over this role. This one may write no more; the other goes on with what it left."""
+
+    retryable = True
+
+
 class BadData(UsageError):
     """The data cannot be used."""

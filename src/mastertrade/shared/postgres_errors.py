@@ -11,6 +11,7 @@ from mastertrade.shared.errors import (
     DatabaseBusy,
     DatabaseDown,
     DatabaseError,
+    LeaseLost,
     MasterTradeError,
 )
 
@@ -27,6 +28,8 @@ RUNNING = (ConnectionError, TimeoutError)
 """Errors that besides the driver's own mean PostgreSQL, while connecting and while a statement runs."""
 
 _DOWN = frozenset({"57P01", "57P02", "57P03", "57P05", "25P03"})
+LEASE_LOST = "MT001"
+"""Raised by require_lease."""
 _SCHEMA_CHANGED = frozenset({"InvalidCachedStatementError", "OutdatedSchemaCacheError"})
 _WRONG_LOGIN = frozenset({"28000", "28P01"})
 
@@ -83,6 +86,8 @@ def _from_server(error: Exception, state: str, server: str) -> MasterTradeError:
         return DatabaseDown(f"PostgreSQL at {server} cannot be used: {text}")
     if state in _BUSY:
         return DatabaseBusy(f"{_BUSY[state]}: {text}", sqlstate=state)
+    if state == LEASE_LOST:
+        return LeaseLost(text)
     if state in _WRONG_LOGIN:
         return ConfigurationError(
             f"PostgreSQL at {server} refuses the login: {text}; check POSTGRES_USER and POSTGRES_PASSWORD"

@@ -225,3 +225,13 @@ BEGIN
     PERFORM pg_advisory_xact_lock_shared(hashtextextended('lease:' || p_role, 0));
     RETURN EXISTS (SELECT 1 FROM leases WHERE role = p_role AND epoch = p_epoch);
 END $$;
+
+-- For the FROM of a statement that writes: nothing is written under an epoch that has passed. Without a role the writer claims
+-- none. Taken before any row is locked, so that a takeover waits for writers and never the other way round.
+CREATE OR REPLACE FUNCTION require_lease(p_role text, p_epoch bigint) RETURNS boolean LANGUAGE plpgsql AS $$
+BEGIN
+    IF p_role IS NULL OR lease_is_held(p_role, p_epoch) THEN
+        RETURN true;
+    END IF;
+    RAISE EXCEPTION 'the lease % has passed on: epoch % may write no more', p_role, p_epoch USING ERRCODE = 'MT001';
+END $$;

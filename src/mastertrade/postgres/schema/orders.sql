@@ -324,18 +324,18 @@ BEGIN
 END $$;
 
 -- The last gate before a venue: commits SUBMITTING with everything a restart needs, or says why not.
--- Returns 'send', or 'not_new', 'not_approved', 'fenced', 'expired', 'halted'. Halts are read under lock, so that once a
--- halt has committed no opening order passes; exits pass.
+-- Returns 'send', or 'not_new', 'not_approved', 'expired', 'halted', 'waits' (until the account has been compared with its
+-- venue); under a lease that has passed on it fails. Halts are read under lock, so that once a halt has committed no opening
+-- order passes; exits pass.
 CREATE OR REPLACE FUNCTION begin_send(
     p_order_id uuid, p_at timestamptz, p_send_by timestamptz, p_role text, p_epoch bigint
 ) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
     v_order orders;
     v_mode text;
+    v_state text;
 BEGIN
-    IF NOT lease_is_held(p_role, p_epoch) THEN
-        RETURN 'fenced';
-    END IF;
+    PERFORM require_lease(p_role, p_epoch);
     SELECT * INTO v_order FROM orders WHERE id = p_order_id FOR UPDATE;
     IF NOT FOUND OR v_order.status <> 'NEW' THEN
         RETURN 'not_new';
@@ -345,8 +345,13 @@ BEGIN
     END IF;
     IF p_at > v_order.valid_until THEN
         PERFORM move_order(p_order_id, 'NEW', 'EXPIRED', p_at, 'order_executor',
-            jsonb_build_object('reason', 'approval expired before it was sent', 'valid_until', v_order.valid_until), NULL);
+            jsonb_build_object('reason', 'approval expired before it was sent', 'valid_until', v_order.valid_until,
+                               'account', account_state(v_order.account_id, p_epoch)), NULL);
         RETURN 'expired';
+    END IF;
+    v_state := account_state(v_order.account_id, p_epoch);
+    IF v_state = 'recovering' OR (v_state = 'broken' AND NOT v_order.reduces) THEN
+        RETURN 'waits';
     END IF;
     v_mode := trading_mode(v_order.account_id, v_order.strategy_id, v_order.instrument_id);
     IF v_mode <> 'running' AND NOT v_order.reduces THEN
@@ -357,6 +362,37 @@ BEGIN
     PERFORM set_step_cause('order_executor', jsonb_build_object('send_by', p_send_by, 'epoch', p_epoch));
     UPDATE orders SET status = 'SUBMITTING', signed_at = p_at, send_by = p_send_by, update_time = p_at WHERE id = p_order_id;
     RETURN 'send';
+END $$;
+
+-- Takes over an order that stands at the venue and not in our books: one of ours whose row was lost, or somebody else's on the
+-- same account. It belongs to no strategy. NULL when its id or its market is not free here.
+CREATE OR REPLACE FUNCTION adopt_order(
+    p_account_id uuid, p_symbol text, p_client_order_id text, p_exchange_order_id text, p_side text, p_quantity numeric,
+    p_price numeric, p_origin text, p_at timestamptz
+) RETURNS int LANGUAGE plpgsql AS $$
+DECLARE
+    v_id uuid := gen_random_uuid();
+    v_account accounts;
+    v_instrument int;
+BEGIN
+    SELECT * INTO STRICT v_account FROM accounts WHERE id = p_account_id;
+    SELECT i.id INTO v_instrument FROM instruments i WHERE i.venue = v_account.venue AND i.symbol = p_symbol;
+    IF v_instrument IS NULL THEN
+        RETURN NULL;
+    END IF;
+    PERFORM set_step_cause('venue', jsonb_build_object('origin', p_origin));
+    INSERT INTO orders (id, client_order_id, exchange_order_id, account_id, instrument_id, symbol, order_type, side, quantity,
+                        price, environment, order_time, metadata)
+    VALUES (v_id, p_client_order_id, p_exchange_order_id, p_account_id, v_instrument, p_symbol,
+            CASE WHEN p_price IS NULL THEN 'MARKET' ELSE 'LIMIT' END, p_side, p_quantity, p_price, v_account.environment, p_at,
+            jsonb_build_object('origin', p_origin))
+    ON CONFLICT DO NOTHING;
+    IF NOT FOUND THEN
+        RETURN NULL;
+    END IF;
+    UPDATE orders SET status = 'SUBMITTING', update_time = p_at WHERE id = v_id;
+    UPDATE orders SET status = 'OPEN', update_time = p_at WHERE id = v_id;
+    RETURN v_instrument;
 END $$;
 
 -- What a fill does to a position: new quantity and cost, and the profit realised. Cost includes fees, so that entry price
@@ -434,8 +470,10 @@ BEGIN
         SELECT t.* INTO STRICT v_old FROM trades t
          WHERE t.account_id = p_account_id AND t.instrument_id = v_order.instrument_id
            AND t.exchange_trade_id = p_exchange_trade_id AND t.exchange_order_id = p_exchange_order_id;
-        outcome := CASE WHEN (v_old.order_id, v_old.quantity, v_old.price, v_old.commission)
-                             = (v_order.id, p_quantity, p_price, p_commission) THEN 'duplicate' ELSE 'conflict' END;
+        outcome := CASE WHEN (v_old.order_id, v_old.quantity, v_old.price, v_old.commission, v_old.commission_asset, v_old.is_maker)
+                             IS NOT DISTINCT FROM
+                             (v_order.id, p_quantity, p_price, p_commission, p_commission_asset, p_is_maker)
+                        THEN 'duplicate' ELSE 'conflict' END;
         RETURN;
     END IF;
 

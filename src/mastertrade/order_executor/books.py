@@ -1,0 +1,162 @@
+"""What the executor writes down: steps of orders, fills, and what could not be booked. Each with its event, or not at
+all."""
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+from uuid import UUID
+
+from mastertrade.domain.events import Event, OrderFilled, OrderUpdated
+from mastertrade.domain.orders import Fill, Order, OrderStatus
+from mastertrade.exchanges.exchange import VenueOrder
+from mastertrade.messaging.bus import Bus
+from mastertrade.order_executor.answers import move_for
+from mastertrade.order_executor.postgres_database import ExecutorPostgresDatabase, FillOutcome
+from mastertrade.order_executor.reconciliation import is_ours
+from mastertrade.shared.clock import Clock
+from mastertrade.shared.errors import BadData, ConstraintViolated
+from mastertrade.shared.failpoints import Failpoints
+from mastertrade.shared.postgres_manager import PostgresManager, Transaction
+from mastertrade.shared.serialization import new_id, to_json_object
+
+log = logging.getLogger(__name__)
+OURSELVES = "order_executor"
+THE_VENUE = "venue"
+
+
+class Books:
+    def __init__(
+        self,
+        *,
+        clock: Clock,
+        bus: Bus,
+        manager: PostgresManager,
+        database: ExecutorPostgresDatabase,
+        failpoints: Failpoints,
+    ) -> None:
+        self._clock = clock
+        self._bus = bus
+        self._manager = manager
+        self._database = database
+        self._failpoints = failpoints
+
+    async def move(
+        self,
+        order: Order,
+        to: OrderStatus,
+        *,
+        source: str = OURSELVES,
+        payload: Mapping[str, Any],
+        exchange_order_id: str | None = None,
+    ) -> None:
+        """An order that went elsewhere in the meantime stays there."""
+        async with self._manager.transaction() as tx:
+            now = self._clock.now()
+            moved = await self._database.move_order(
+                tx, order, to, at=now, source=source, payload=payload, exchange_order_id=exchange_order_id
+            )
+            if moved:
+                reason = str(payload.get("reason", ""))
+                await self.publish_update(tx, order.id, order.account_id, order.instrument_id, to, reason=reason)
+
+    async def hear(self, order: Order, answer: VenueOrder) -> None:
+        """Make the move that a venue's answer asks for."""
+        to = move_for(order, answer)
+        if to is not None:
+            payload = {"status": answer.status.value, "reason": answer.reason}
+            await self.move(order, to, source=THE_VENUE, payload=payload, exchange_order_id=answer.exchange_order_id)
+
+    async def publish_update(
+        self,
+        tx: Transaction,
+        order_id: UUID,
+        account_id: UUID,
+        instrument_id: int,
+        status: OrderStatus,
+        *,
+        cause: Event | None = None,
+        reason: str = "",
+    ) -> None:
+        now = self._clock.now()
+        update = OrderUpdated(
+            id=new_id(now),
+            occurred_at=now,
+            correlation_id=None if cause is None else cause.correlation_id,
+            causation_id=order_id if cause is None else cause.id,
+            order_id=order_id,
+            account_id=account_id,
+            instrument_id=instrument_id,
+            status=status,
+            reason=reason,
+        )
+        await self._bus.publish(update, within=tx)
+
+    async def apply(self, account_id: UUID, fill: Fill) -> str:
+        """Book one fill: applied, duplicate, or why it could not be. What is neither is for ``quarantine``."""
+        now = self._clock.now()
+        fill_id = new_id(now)
+        try:
+            async with self._manager.transaction() as tx:
+                result = await self._database.apply_fill(tx, account_id, fill, fill_id=fill_id, at=now)
+                if result.outcome == "applied":
+                    await self._bus.publish(_filled(fill_id, account_id, fill, result), within=tx)
+        except (BadData, ConstraintViolated) as refusal:
+            return f"refused: {refusal}"
+        finally:
+            self._failpoints.reach("executor.filled")
+        return result.outcome
+
+    async def quarantine(self, account_id: UUID, fill: Fill, problem: str) -> None:
+        """Keep a fill that could not be booked. Until somebody has looked nothing more is opened in its market."""
+        payload = to_json_object(fill)
+        log.error("fill quarantined", extra={"problem": problem, "fill": payload})
+        async with self._manager.transaction() as tx:
+            now = self._clock.now()
+            await self._database.quarantine_fill(tx, account_id, reason=problem, payload=payload, at=now)
+            instrument_id = await self._database.instrument_of(tx, fill.client_order_id)
+        if instrument_id is not None:
+            await self.halt(instrument_id, f"fill {fill.exchange_trade_id} could not be booked: {problem}")
+
+    async def adopt(self, account_id: UUID, theirs: VenueOrder) -> bool:
+        """Take over an order that is at the venue and not in our books. One that carries our mark was lost by us, and
+        its market opens nothing more until somebody has looked. False when it cannot be taken over."""
+        origin = "orphan" if is_ours(theirs.client_order_id) else "external"
+        async with self._manager.transaction() as tx:
+            instrument_id = await self._database.adopt_order(
+                tx, account_id, theirs, origin=origin, at=self._clock.now()
+            )
+        log.warning("order adopted", extra={"origin": origin, "order": to_json_object(theirs)})
+        if instrument_id is not None and origin == "orphan":
+            await self.halt(instrument_id, f"order {theirs.client_order_id} was ours and missing from our books")
+        return instrument_id is not None
+
+    async def halt(self, instrument_id: int, reason: str) -> None:
+        """In a transaction of its own: one that already holds balances would wait for judges who wait for them. The
+        cursor of fills moves on only after this."""
+        async with self._manager.transaction() as tx:
+            await self._database.halt_instrument(tx, instrument_id, reason=reason, at=self._clock.now())
+
+
+def _filled(fill_id: UUID, account_id: UUID, fill: Fill, result: FillOutcome) -> OrderFilled:
+    assert result.order_id and result.instrument_id and result.symbol and result.side and result.status
+    return OrderFilled(
+        id=fill_id,
+        occurred_at=fill.trade_time,
+        correlation_id=result.signal_id,
+        causation_id=result.order_id,
+        fill_id=fill_id,
+        order_id=result.order_id,
+        strategy_id=result.strategy_id,
+        account_id=account_id,
+        instrument_id=result.instrument_id,
+        symbol=result.symbol,
+        side=result.side,
+        quantity=fill.quantity,
+        price=fill.price,
+        commission=fill.commission,
+        commission_asset=fill.commission_asset,
+        realized_pnl=result.realized_pnl,
+        position_quantity=result.position_quantity,
+        position_entry_price=result.position_entry_price,
+        status=result.status,
+    )

@@ -1,0 +1,267 @@
+"""Bringing one account's books and its venue together: hear, ask, compare; then send what waits."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import TypeVar
+from uuid import UUID
+
+from mastertrade.domain.orders import Fill, Order, OrderStatus
+from mastertrade.exchanges.exchange import Venue, VenueOrder
+from mastertrade.order_executor.answers import Silence, is_absent
+from mastertrade.order_executor.books import Books
+from mastertrade.order_executor.config import ExecutorSettings
+from mastertrade.order_executor.postgres_database import ExecutorPostgresDatabase
+from mastertrade.order_executor.reconciliation import AccountState, Break, Ours, Theirs, compare, is_ours
+from mastertrade.order_executor.sending import Sender
+from mastertrade.shared.clock import Clock
+from mastertrade.shared.errors import DatabaseBusy, DatabaseDown, DatabaseError, LeaseLost
+from mastertrade.shared.postgres_manager import PostgresManager
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+LATE_FILLS = timedelta(days=1)
+"""So long after its end an order's market is looked at for fills nobody has heard of."""
+COMPARED_EVERY = timedelta(seconds=60)
+"""While the account is live and nothing differs; else at every look."""
+SILENCES = 3
+"""Unanswered questions after which a look asks no more."""
+
+
+class NoAnswer(Exception):
+    """A venue did not answer a question. Nothing is known by that, and the other questions are asked."""
+
+
+class Watcher:
+    """One account at one venue. Looking twice changes nothing."""
+
+    def __init__(
+        self,
+        account_id: UUID,
+        venue: Venue,
+        *,
+        settings: ExecutorSettings,
+        clock: Clock,
+        manager: PostgresManager,
+        database: ExecutorPostgresDatabase,
+        books: Books,
+        sender: Sender,
+    ) -> None:
+        self._account_id = account_id
+        self._venue = venue
+        self._settings = settings
+        self._clock = clock
+        self._manager = manager
+        self._database = database
+        self._books = books
+        self._sender = sender
+        self._cursor: str | None = None
+        self._state = AccountState.RECOVERING
+        self._compared_at: datetime | None = None
+        self._has_doubts = False
+
+    async def look(self) -> bool:
+        """True while orders are still open, or while the venue does not tell all it should."""
+        for order in await self._active():
+            if order.status is OrderStatus.SUBMITTING:
+                await self._books.move(order, OrderStatus.UNKNOWN, payload={"reason": "left without an answer"})
+        try:
+            await self._hear_and_compare()
+            has_told = True
+        except NoAnswer as silence:
+            has_told = False
+            await self._recover(f"{self._venue.name} did not tell: {silence}")
+        waiting = [order for order in await self._active() if order.status is OrderStatus.NEW]
+        unwanted = await self._unwanted(waiting)
+        for order in waiting:
+            if order.id in unwanted:
+                payload = {"reason": f"cancelled before it was sent, {unwanted[order.id]}"}
+                await self._books.move(order, OrderStatus.CANCELED, payload=payload)
+            elif order.approval_id is not None:
+                await self._sender.submit(order.id)
+        return not has_told or self._state is not AccountState.LIVE or bool(await self._active())
+
+    async def _hear_and_compare(self) -> None:
+        """Fills first, then orders, then, when it is time, balances. NoAnswer when the venue leaves out any of it."""
+        silence: NoAnswer | None = None
+        try:
+            await self._book_fills()
+        except NoAnswer as error:
+            silence = error
+        placed = [order for order in await self._active() if order.status is not OrderStatus.NEW]
+        symbols = sorted({order.symbol for order in placed})
+        resting: Sequence[VenueOrder] | None = None
+        try:
+            resting = await self._answer(self._venue.open_orders(symbols)) if symbols else ()
+        except NoAnswer as error:
+            silence = silence or error
+        shown = {theirs.client_order_id: theirs for theirs in resting or ()}
+        unwanted = await self._unwanted(placed)
+        answers: dict[str, VenueOrder | None] = {}
+        silences = 0
+        for order in placed:
+            try:
+                answers[order.client_order_id] = answer = shown.get(order.client_order_id) or await self._answer(
+                    self._venue.find(order.client_order_id, order.symbol)
+                )
+                if answer is not None:
+                    await self._act_on(order, answer, unwanted.get(order.id))
+                elif silence is None:
+                    await self._consider_absent(order)
+            except NoAnswer as error:
+                log.warning("venue did not answer", extra={"order_id": str(order.id), "error": str(error)})
+                silence, silences = silence or error, silences + 1
+                if silences == SILENCES:
+                    break
+        if silence is not None or resting is None:
+            raise silence or NoAnswer("no list of open orders")
+        ended = await self._strangers(resting, placed)
+        if self._is_time_to_compare():
+            await self._compare(resting, answers, ended)
+
+    def _is_time_to_compare(self) -> bool:
+        return (
+            self._state is not AccountState.LIVE
+            or self._has_doubts
+            or self._compared_at is None
+            or self._clock.now() - self._compared_at >= COMPARED_EVERY
+        )
+
+    async def _compare(
+        self, resting: Sequence[VenueOrder], answers: Mapping[str, VenueOrder | None], ended: Mapping[str, OrderStatus]
+    ) -> None:
+        balances = await self._answer(self._venue.balances())
+        if await self._book_fills() > 0:
+            return  # balances from before or after them: the next look compares
+        ours = Ours(
+            orders=await self._active(),
+            ended=ended,
+            balances=await self._database.account_totals(self._manager, self._account_id),
+        )
+        found = compare(ours, Theirs(resting=resting, answers=answers, balances=balances))
+        self._compared_at, self._has_doubts = self._clock.now(), any(one.blocks for one in found)
+        before = self._state
+        self._state = await self._database.record_comparison(
+            self._manager, self._account_id, found, at=self._compared_at
+        )
+        self._tell(before, found)
+
+    def _tell(self, before: AccountState, found: Sequence[Break]) -> None:
+        facts = {"account_id": str(self._account_id), "state": self._state.value}
+        if self._state is AccountState.LIVE:
+            if before is not AccountState.LIVE:
+                log.info("account reconciled", extra=facts)
+        elif self._has_doubts:
+            log.error("our books and the venue differ", extra={**facts, "breaks": [one.detail for one in found]})
+
+    async def _recover(self, reason: str) -> None:
+        log.warning("venue is silent", extra={"venue": self._venue.name, "reason": reason})
+        if self._state is not AccountState.RECOVERING or self._compared_at is None:
+            self._state, self._compared_at = AccountState.RECOVERING, self._clock.now()
+            await self._database.begin_recovery(self._manager, self._account_id, reason=reason, at=self._clock.now())
+
+    async def _strangers(self, resting: Sequence[VenueOrder], placed: Sequence[Order]) -> Mapping[str, OrderStatus]:
+        """Adopt what carries our mark and has no row. What ended in our books and rests there is called back."""
+        known = {order.client_order_id for order in placed}
+        unknown = {one.client_order_id: one for one in resting if one.client_order_id not in known}
+        found = await self._database.statuses(self._manager, list(unknown))
+        for client_order_id, theirs in unknown.items():
+            status = found.get(client_order_id)
+            if status is None and is_ours(client_order_id):
+                await self._books.adopt(self._account_id, theirs)
+            elif status is not None and status.is_final:
+                log.error("an order that ended rests at the venue", extra={"client_order_id": client_order_id})
+                await self._answer(self._venue.cancel(client_order_id, theirs.symbol))
+        return {id: status for id, status in found.items() if status.is_final}
+
+    async def _act_on(self, order: Order, answer: VenueOrder, unwanted: str | None) -> None:
+        """``unwanted``: who wants it cancelled. What others placed on the account is theirs to cancel, unless somebody
+        asked us to."""
+        await self._books.hear(order, answer)
+        too_old = order.order_time + timedelta(minutes=self._settings.order_timeout_minutes) < self._clock.now()
+        if too_old and unwanted is None and is_ours(order.client_order_id):
+            unwanted = f"open for over {self._settings.order_timeout_minutes} minutes"
+        if (
+            unwanted is not None
+            and answer.status in (OrderStatus.OPEN, OrderStatus.PARTIALLY_FILLED)
+            and order.status is not OrderStatus.UNKNOWN
+        ):
+            await self._cancel(order, unwanted)
+
+    async def _answer(self, question: Awaitable[T]) -> T:
+        """What a venue tells in time, or NoAnswer. A database that is lost meanwhile is no matter of the venue's."""
+        try:
+            async with asyncio.timeout(self._settings.venue_timeout_s):
+                return await question
+        except (DatabaseDown, DatabaseBusy, DatabaseError, LeaseLost):
+            raise
+        except Exception as error:
+            raise NoAnswer(f"{type(error).__name__}: {error}") from error
+
+    async def _consider_absent(self, order: Order) -> None:
+        """Only of an order whose fate is unknown, at a venue that told all its fills and open orders: one of them may
+        have been its."""
+        if order.status is not OrderStatus.UNKNOWN or order.send_by is None:
+            return
+        await self._database.note_absent(self._manager, order.id, at=self._clock.now())
+        silence = Silence(
+            send_by=order.send_by,
+            venue_now=await self._answer(self._venue.now()),
+            processing_limit=timedelta(seconds=self._settings.venue_processing_limit_s),
+            absent_answers=await self._database.absent_answers(self._manager, order.id),
+            is_among_open_orders=False,
+            has_fills=order.filled_quantity > 0,
+        )
+        if is_absent(silence):
+            payload = {"reason": "the venue never had it", "answers": len(silence.absent_answers)}
+            await self._books.move(order, OrderStatus.NOT_FOUND, payload=payload)
+
+    async def _cancel(self, order: Order, reason: str) -> None:
+        if order.status is not OrderStatus.PENDING_CANCEL:
+            await self._books.move(order, OrderStatus.PENDING_CANCEL, payload={"reason": reason})
+        try:
+            await self._answer(self._venue.cancel(order.client_order_id, order.symbol))
+        except NoAnswer as silence:
+            log.warning(
+                "cancel not confirmed; asked again at the next look",
+                extra={"order_id": str(order.id), "error": str(silence)},
+            )
+
+    async def _book_fills(self) -> int:
+        """Apply the venue's fills from where we stopped; the cursor moves on only when all of a page is booked. How
+        many were new."""
+        if self._cursor is None:
+            self._cursor = await self._database.cursor(self._manager, self._account_id)
+        since = self._clock.now() - LATE_FILLS
+        symbols = await self._database.traded_symbols(self._manager, self._account_id, since=since)
+        booked = 0
+        while True:
+            page = await self._answer(self._venue.fills(self._cursor, symbols))
+            for fill in page.fills:
+                booked += await self._book(fill)
+            if page.cursor == self._cursor:
+                return booked
+            await self._database.save_cursor(self._manager, self._account_id, page.cursor, at=self._clock.now())
+            self._cursor = page.cursor
+
+    async def _book(self, fill: Fill) -> bool:
+        """True when it was new. One that cannot be booked is kept in quarantine, and the next ones are not held up by
+        it."""
+        outcome = await self._books.apply(self._account_id, fill)
+        if outcome == "unknown_order":
+            theirs = await self._answer(self._venue.find(fill.client_order_id, fill.symbol))
+            if theirs is not None and await self._books.adopt(self._account_id, theirs):
+                outcome = await self._books.apply(self._account_id, fill)
+        if outcome not in ("applied", "duplicate"):
+            await self._books.quarantine(self._account_id, fill, outcome)
+        return outcome == "applied"
+
+    async def _active(self) -> list[Order]:
+        """Those of the account that are not being sent at this moment."""
+        orders = await self._database.active_orders(self._manager, self._account_id)
+        return [order for order in orders if not self._sender.is_sending(order.id)]
+
+    async def _unwanted(self, orders: Sequence[Order]) -> dict[UUID, str]:
+        return await self._database.wanted_cancelled(self._manager, [order.id for order in orders])
