@@ -3,6 +3,7 @@
 from mastertrade.market_data_service.bar_source import DatabaseBars
 from mastertrade.messaging.postgres import PostgresBus
 from mastertrade.order_executor.cancels import Cancels
+from mastertrade.order_executor.differences import Differences
 from mastertrade.platform import PlatformSettings
 from mastertrade.risk_manager.alert_door import AlertDoor
 from mastertrade.risk_manager.limit_door import LimitDoor
@@ -39,6 +40,11 @@ def manual_orders(manager: PostgresManager) -> ManualOrders:
 def cancels(manager: PostgresManager) -> Cancels:
     """Where people say which orders they want cancelled."""
     return Cancels(manager=manager, clock=SystemClock())
+
+
+def differences(manager: PostgresManager) -> Differences:
+    """Where people decide about differences between our books and a venue."""
+    return Differences(manager=manager, clock=SystemClock())
 
 
 def alert_door(manager: PostgresManager) -> AlertDoor:

@@ -14,6 +14,7 @@ from mastertrade.cli.database import db, sql
 from mastertrade.cli.demo import demo
 from mastertrade.cli.doctor import doctor
 from mastertrade.cli.order import order
+from mastertrade.cli.order_reconcile import reconcile
 from mastertrade.cli.risk import risk
 from mastertrade.cli.running import serve, up
 from mastertrade.cli.strategy import strategy
@@ -55,6 +56,7 @@ for command in (demo, up, serve, why, status, halt, resume, ledger, sql, doctor)
 app.add_typer(backtest, name="backtest")
 app.add_typer(data, name="data")
 app.add_typer(db, name="db")
+order.command("reconcile")(reconcile)
 app.add_typer(order, name="order")
 app.add_typer(position, name="position")
 app.add_typer(balance, name="balance")

@@ -36,6 +36,24 @@ SELECT o.id FROM orders o
    AND (:symbol::text IS NULL OR o.symbol = :symbol) AND (:account_id::uuid IS NULL OR o.account_id = :account_id)
  ORDER BY o.order_time, o.id LIMIT 10000;
 
+-- name: reconcile_accounts
+-- Why: whether each account may trade, and since when and why not. An epoch that has passed on proves nothing.
+SELECT a.id, a.name AS account, a.venue, a.environment, coalesce(s.state, 'recovering') AS state,
+       coalesce(s.reason, 'not compared yet') AS reason, s.since, s.compared_at,
+       (SELECT count(*) FROM quarantined_fills q WHERE q.account_id = a.id) AS quarantined
+  FROM accounts a LEFT JOIN account_states s ON s.account_id = a.id
+ WHERE :account::text IS NULL OR lower(:account) IN (lower(a.name), a.id::text)
+ ORDER BY a.name LIMIT 1000;
+
+-- name: reconcile_breaks
+-- Why: what our books and the venue disagree about, and who has said that it may stand.
+SELECT b.id, a.name AS account, a.id AS account_id, b.kind, b.subject, b.ours, b.theirs, b.detail, b.blocks, b.times_seen,
+       b.first_seen, b.last_seen, b.waived_by, b.waive_reason, b.closed_at, b.closed_by
+  FROM reconciliation_breaks b JOIN accounts a ON a.id = b.account_id
+ WHERE (:with_closed::boolean OR b.closed_at IS NULL)
+   AND (:account::text IS NULL OR lower(:account) IN (lower(a.name), a.id::text))
+ ORDER BY b.closed_at IS NOT NULL, b.first_seen DESC, a.name, b.kind, b.subject LIMIT :page;
+
 -- name: order_steps
 -- Why: the whole life of an order, with who told each step.
 SELECT event_type, from_status, to_status, source, payload, occurred_at FROM order_events WHERE order_id = :order_id

@@ -68,6 +68,14 @@ SELECT begin_recovery(:account_id, :role, :epoch, :reason, :at);
 -- Why: differences are rows, and whether the account may trade follows from them in the same transaction.
 SELECT record_comparison(:account_id, :role, :epoch, :at, :breaks);
 
+-- name: waive_breaks
+-- Why: who let an account trade with a difference is kept with it.
+SELECT waive_breaks(:account_id, :break_id, :actor, :reason, :at);
+
+-- name: book_balance_breaks
+-- Why: what the venue holds and our ledger does not know becomes a booking with a name on it.
+SELECT book_balance_breaks(:account_id, :break_id, :actor, :reason, :at);
+
 -- name: account_totals
 -- Why: what our books say the venue holds.
 SELECT asset, free_balance + locked_balance AS total FROM portfolio_balances WHERE account_id = :account_id ORDER BY asset
