@@ -1,5 +1,6 @@
 """Orders by hand while the platform runs, and what people look at afterwards."""
 
+import asyncio
 import json
 import signal
 from collections.abc import Iterator
@@ -7,6 +8,8 @@ from decimal import Decimal
 
 import pytest
 
+from mastertrade.postgres.embedded import embedded_server
+from mastertrade.shared.postgres_manager import PostgresManager
 from tests.platform.command_line import CommandLine, command_line
 
 
@@ -104,6 +107,11 @@ def test_positions_balances_and_ledger_say_the_same(mastertrade: CommandLine) ->
         (("place", "BUY", "1", "BTC/USDT", "--limit", "0.001"), 4, "limit price 0.001 is no multiple of the tick"),
         (("cancel", "mtnothing"), 3, "there is no order 'mtnothing'"),
         (("cancel-all", "--account", "nobody"), 3, "there is no account 'nobody'"),
+        (("reconcile", "--account", "nobody"), 3, "there is no account 'nobody'"),
+        (("reconcile", "--waive", "0123"), 2, "--waive needs a --reason"),
+        (("reconcile", "--waive", "0123", "--reason", "so"), 6, "add --confirm if you mean it"),
+        (("reconcile", "--waive", "0123", "--reason", "so", "--confirm"), 3, "'0123' names no open difference"),
+        (("reconcile", "--waive", "1", "--book", "2"), 2, "exclude each other"),
         (("place", "BUY", "1", "FOO/USDT"), 3, "FOO/USDT is no market"),
         (("place", "BUY", "1", "BTC/USDT", "--account", "nobody"), 3, "there is no account 'nobody'"),
     ],
@@ -116,3 +124,48 @@ def test_what_cannot_be_is_said_in_a_line(
     assert told in answer.err
     assert answer.err.count("\n") == 1
     assert json.loads(mastertrade("order", *arguments, "--json").out)["error"]["exit_code"] == code
+
+
+def test_a_venue_that_differs_stops_openings_until_somebody_decides(mastertrade: CommandLine) -> None:
+    """Last here, because it changes what the account holds."""
+    agreed = mastertrade("order", "reconcile", "--json").json()
+    assert [(one["account"], one["state"], one["quarantined"]) for one in agreed["accounts"]] == [
+        ("paper simulated-a", "live", 0)
+    ]
+    assert agreed["breaks"] == []
+    sql(mastertrade, "UPDATE paper_venue.balances SET amount = amount - 3 WHERE asset = 'USDT'")
+    play(mastertrade, minutes=3)
+    answer = mastertrade("order", "reconcile")
+    assert answer.code == 1
+    assert "broken" in answer.out
+    assert "stops openings" in answer.out
+    (found,) = mastertrade("order", "reconcile", "--json").json()["breaks"]
+    assert (found["kind"], found["subject"], Decimal(found["ours"]) - Decimal(found["theirs"])) == (
+        "balance",
+        "USDT",
+        3,
+    )
+    decide = ("--reason", "a fee of the house", "--confirm")
+    assert mastertrade("order", "reconcile", "--waive", found["id"][:8], *decide).code == 0
+    booked = mastertrade("order", "reconcile", "--book", found["id"], *decide)
+    assert booked.code == 0, booked.err
+    assert booked.out.startswith("booked: our ledger has ")
+    play(mastertrade, minutes=2)
+    assert mastertrade("order", "reconcile", "--json").json()["accounts"][0]["state"] == "live"
+    closed = mastertrade("order", "reconcile", "--closed")
+    assert closed.code == 0
+    assert "a fee of the house" in closed.out
+    (adjustment,) = mastertrade("ledger", "--json", "-n", "1").json()["entries"]
+    assert (adjustment["kind"], adjustment["source_key"]) == ("adjustment", found["id"])
+    assert mastertrade("doctor").code == 0
+
+
+def sql(program: CommandLine, statement: str) -> None:
+    async def execute() -> None:
+        with embedded_server(program.home) as server:
+            manager = PostgresManager(server.dsn("mastertrade"))
+            await manager.connect()
+            await manager.execute(statement)
+            await manager.close()
+
+    asyncio.run(execute())
