@@ -29,7 +29,7 @@ FOUND = {"FILLED"}
         (["paper.after_accept=exit@9"], FOUND),
         (["executor.answered=exit@9"], FOUND),
         (["executor.filled=exit@9"], set()),
-        (["paper.after_accept=exit@9", "paper.find=exit"], FOUND),
+        (["paper.after_accept=exit@9", "paper.list=exit"], FOUND),
         (["paper.before_accept=exit@9", "paper.find=exit"], LATE),
     ],
     ids=lambda value: "-".join(value) if isinstance(value, list) else "",
@@ -56,7 +56,7 @@ async def test_a_process_that_dies_at_a_failpoint_is_followed_by_one_that_brings
         ("paper.after_accept=silence@9", FOUND),
         ("executor.answered=silence@9", FOUND),
         ("paper.after_accept=silence@*", FOUND | {"OPEN"}),
-        ("paper.after_accept=silence@9,paper.find=silence@1", FOUND),
+        ("paper.after_accept=silence@9,paper.list=silence@1", FOUND),
         ("paper.before_accept=silence@9,paper.find=silence@2", LATE),
     ],
 )

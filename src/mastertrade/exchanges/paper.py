@@ -111,6 +111,7 @@ class PaperVenue:
         return None if row is None else _order(row)
 
     async def open_orders(self, symbols: Sequence[str]) -> tuple[VenueOrder, ...]:
+        self._failpoints.reach("paper.list")
         return tuple(_order(row) for row in await self._resting())
 
     async def fills(self, after: str, symbols: Sequence[str]) -> FillPage:
