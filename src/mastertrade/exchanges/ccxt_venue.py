@@ -15,10 +15,12 @@ from decimal import Decimal
 from typing import Any, Final
 
 from mastertrade.domain.orders import Fill, OrderStatus, OrderType, Side
-from mastertrade.exchanges.ccxt_library import open_client
+from mastertrade.exchanges.ccxt_library import REQUEST_TIMEOUT_S, open_client
 from mastertrade.exchanges.exchange import FillPage, OrderTicket, VenueOrder, VenueRefused
+from mastertrade.exchanges.key_rights import KeyReport, KeyRights, KeysRefused, binance_rights
 from mastertrade.shared.clock import Clock
-from mastertrade.shared.errors import ConfigurationError
+from mastertrade.shared.errors import ConfigurationError, DependencyDown, MasterTradeError
+from mastertrade.shared.logging import redact
 
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 MILLISECOND: Final = timedelta(milliseconds=1)
@@ -48,12 +50,13 @@ class Credentials:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answers:
-    """Codes with which a venue says for certain that it did not take an order, that there is no such order, and that it
-    has none to cancel."""
+    """Codes with which a venue says for certain that it did not take an order, that there is no such order, that it has
+    none to cancel, and that it does not know these keys."""
 
     refused: frozenset[int]
     no_order: frozenset[int]
     none_to_cancel: frozenset[int]
+    wrong_keys: frozenset[int]
 
 
 ANSWERS: Final[Mapping[str, Answers]] = {
@@ -64,6 +67,7 @@ ANSWERS: Final[Mapping[str, Answers]] = {
         }),
         no_order=frozenset({-2013}),
         none_to_cancel=frozenset({-2011}),
+        wrong_keys=frozenset({-1002, -1022, -2008, -2014, -2015}),
     ),
 }  # fmt: skip
 """Source: Binance's list of errors for REST. -1006 and -1007 (``execution status unknown``) refuse nothing, nor does
@@ -111,6 +115,7 @@ class CcxtVenue:
         if environment == "production" and url is not None:
             raise ConfigurationError(f"{venue}: {url} cannot stand in for a venue where money is real")
         self._name = venue
+        self._environment = environment
         self._answers = ANSWERS[venue]
         self._clock = clock
         self._ahead = timedelta(0)
@@ -119,6 +124,8 @@ class CcxtVenue:
         self._client.apiKey, self._client.secret = credentials.api_key, credentials.secret
         self._client.password = credentials.password or None
         self._client.on_rest_response = _note_answer
+        self._parse_json = self._client.parse_json
+        self._client.parse_json = self._parsed
         self._client.nonce = lambda: _ms(self._clock.now() + self._ahead)
         if environment == "testnet" and url is None:
             self._client.set_sandbox_mode(True)
@@ -206,6 +213,42 @@ class CcxtVenue:
         self._compared_at = self._clock.now()
         self._ahead = told - (before + (self._compared_at - before) / 2)
         return told
+
+    async def check_keys(self, *, timeout_s: float = REQUEST_TIMEOUT_S) -> KeyReport:
+        """KeysRefused when the venue does not know them, DependencyDown when it does not answer in time or with sense;
+        neither error holds anything of what was sent."""
+        with _hearing() as heard:
+            try:
+                async with asyncio.timeout(timeout_s):
+                    await self.now()
+                    assets = await self.balances()
+                    return KeyReport(clock_ahead=self._ahead, rights=await self._rights(), assets=len(assets))
+            except MasterTradeError:
+                raise
+            except Exception as error:  # noqa: BLE001 - ccxt's, whose texts hold signed addresses
+                words, kind = redact(heard.words), type(error).__name__
+        if heard.code in self._answers.wrong_keys:
+            raise KeysRefused(
+                f"{self._name} does not accept the keys: {words} ({heard.code}); check that both were copied whole, "
+                f"are of its {self._environment}, and may be used from this machine's address"
+            )
+        told = kind if heard.code is None else f"{words} ({heard.code})"
+        raise DependencyDown(f"{self._name} does not answer as it should: {told}")
+
+    def _parsed(self, body: str) -> Any:
+        """ccxt hands on what is no JSON as text, and takes it for an empty list of orders, fills or balances."""
+        found = self._parse_json(body)
+        if found is None:
+            raise DependencyDown(
+                f"{self._name} does not answer as it should: {len(body):,} characters that are no JSON"
+            )
+        return found
+
+    async def _rights(self) -> KeyRights | None:
+        """Binance's testnet has no such question."""
+        if "sapi" not in self._client.urls["api"]:
+            return None
+        return binance_rights(await self._client.sapi_get_account_apirestrictions())
 
     async def close(self) -> None:
         await self._client.close()

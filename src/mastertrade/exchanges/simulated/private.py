@@ -22,6 +22,21 @@ AHEAD_MS: Final = 1_000
 """So far a request's time may be before the venue's."""
 BAD_KEY, BAD_SIGNATURE, BAD_TIME, BAD_WINDOW, MALFORMED = -2015, -1022, -1021, -1131, -1100
 
+USUAL_RIGHTS: Final[Mapping[str, Any]] = {
+    "ipRestrict": True,
+    "createTime": 1_623_840_271_000,
+    "enableReading": True,
+    "enableSpotAndMarginTrading": True,
+    "enableWithdrawals": False,
+    "enableInternalTransfer": False,
+    "permitsUniversalTransfer": False,
+    "enableMargin": False,
+    "enableFutures": False,
+    "enableVanillaOptions": False,
+    "enablePortfolioMarginTrading": False,
+}
+"""Of a key as one should be made."""
+
 Asked = Mapping[str, str]
 Action = Callable[[Asked, int], Any]
 
@@ -35,24 +50,26 @@ class Keys:
 
 
 class PrivateRoutes:
-    """Each request is checked as the venue checks it: key, signature, time."""
+    """Each request is checked as the venue checks it: key, signature, time. ``rights`` are what it says the key may."""
 
     def __init__(self, account: TradingAccount, keys: Keys, time: VenueTime, faults: FaultScript) -> None:
         self._account = account
         self._keys = keys
         self._time = time
         self._faults = faults
+        self.rights = dict(USUAL_RIGHTS)
 
     def add_to(self, application: web.Application) -> None:
         for method, path, action in (
-            ("POST", "order", self._place),
-            ("DELETE", "order", self._cancel),
-            ("GET", "order", self._order),
-            ("GET", "openOrders", self._open_orders),
-            ("GET", "myTrades", self._trades),
-            ("GET", "account", self._holdings),
+            ("POST", "/api/v3/order", self._place),
+            ("DELETE", "/api/v3/order", self._cancel),
+            ("GET", "/api/v3/order", self._order),
+            ("GET", "/api/v3/openOrders", self._open_orders),
+            ("GET", "/api/v3/myTrades", self._trades),
+            ("GET", "/api/v3/account", self._holdings),
+            ("GET", "/sapi/v1/account/apiRestrictions", lambda _asked, _now_ms: self.rights),
         ):
-            application.router.add_route(method, f"/api/v3/{path}", self._handler(action))
+            application.router.add_route(method, path, self._handler(action))
 
     def _handler(self, action: Action) -> Callable[[web.Request], Any]:
         async def handle(request: web.Request) -> web.StreamResponse:

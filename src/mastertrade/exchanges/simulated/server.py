@@ -43,7 +43,7 @@ class SimulatedVenue:
         self._routes = Routes(self.markets, self.time, self.faults, limits or Limits())
         self.streams = Streams(self.markets, self.time, self.faults, cut_after_s=cut_after_s)
         self.account = TradingAccount.of(self.markets, money or {})
-        self._private = None if keys is None else PrivateRoutes(self.account, keys, self.time, self.faults)
+        self.private = None if keys is None else PrivateRoutes(self.account, keys, self.time, self.faults)
         self._port = port
         self._runner: web.AppRunner | None = None
 
@@ -54,8 +54,8 @@ class SimulatedVenue:
     async def __aenter__(self) -> Self:
         application = web.Application()
         self._routes.add_to(application)
-        if self._private is not None:
-            self._private.add_to(application)
+        if self.private is not None:
+            self.private.add_to(application)
         self.streams.add_to(application)
         runner = web.AppRunner(application, access_log=None, shutdown_timeout=STOP_TIMEOUT_S)
         await runner.setup()
