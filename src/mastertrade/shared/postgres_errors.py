@@ -28,7 +28,7 @@ RUNNING = (ConnectionError, TimeoutError)
 """Errors that besides the driver's own mean PostgreSQL, while connecting and while a statement runs."""
 
 _DOWN = frozenset({"57P01", "57P02", "57P03", "57P05", "25P03"})
-LEASE_LOST = "MT001"
+LEASE_LOST = "MTL01"
 """Raised by require_lease."""
 _SCHEMA_CHANGED = frozenset({"InvalidCachedStatementError", "OutdatedSchemaCacheError"})
 _WRONG_LOGIN = frozenset({"28000", "28P01"})

@@ -233,5 +233,5 @@ BEGIN
     IF p_role IS NULL OR lease_is_held(p_role, p_epoch) THEN
         RETURN true;
     END IF;
-    RAISE EXCEPTION 'the lease % has passed on: epoch % may write no more', p_role, p_epoch USING ERRCODE = 'MT001';
+    RAISE EXCEPTION 'the lease % has passed on: epoch % may write no more', p_role, p_epoch USING ERRCODE = 'MTL01';
 END $$;
