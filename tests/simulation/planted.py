@@ -1,0 +1,210 @@
+"""Bugs that somebody could write, each planted by replacing one piece of the executor. A simulation that does not catch
+them proves nothing."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from mastertrade.domain.orders import Fill, Order, OrderStatus
+from mastertrade.order_executor import postgres_database
+from mastertrade.order_executor.books import Books
+from mastertrade.order_executor.postgres_database import ExecutorPostgresDatabase
+from mastertrade.order_executor.sending import Sender
+from mastertrade.order_executor.watching import Watcher
+from mastertrade.shared.errors import OutcomeUnknown
+from tests.simulation.virtual import RealDatabase
+
+WINDOW = timedelta(seconds=5)
+Plant = Callable[[pytest.MonkeyPatch, RealDatabase], None]
+
+_move, _send, _apply, _hear = Books.move, Sender.send, Books.apply, Books.hear
+
+
+def time_out_is_a_refusal(patch: pytest.MonkeyPatch, real: RealDatabase) -> None:
+    async def move(self: Books, order: Order, to: OrderStatus, **told: Any) -> None:
+        unanswered = to is OrderStatus.UNKNOWN and order.status is OrderStatus.SUBMITTING
+        await _move(self, order, OrderStatus.REJECTED if unanswered else to, **told)
+
+    patch.setattr(Books, "move", move)
+
+
+def sent_again_after_a_time_out(patch: pytest.MonkeyPatch, real: RealDatabase) -> None:
+    async def send(self: Sender, order: Order) -> None:
+        await _send(self, order)
+        async with self._manager.transaction() as tx:
+            now = await self._database.order_by_id(tx, order.id)
+        if now is not None and now.status is OrderStatus.UNKNOWN:
+            await _send(self, now)
+
+    patch.setattr(Sender, "send", send)
+
+
+def sent_again_after_a_restart(patch: pytest.MonkeyPatch, real: RealDatabase) -> None:
+    async def move(self: Books, order: Order, to: OrderStatus, **told: Any) -> None:
+        await _move(self, order, to, **told)
+        if told["payload"].get("reason") == "left without an answer":
+            sender = _senders[self]
+            await _send(sender, replace(order, status=OrderStatus.UNKNOWN, send_by=self._clock.now() + WINDOW))
+
+    _senders: dict[Books, Sender] = {}
+    begin = Sender.__init__
+
+    def remember(self: Sender, **parts: Any) -> None:
+        begin(self, **parts)
+        _senders[parts["books"]] = self
+
+    patch.setattr(Sender, "__init__", remember)
+    patch.setattr(Books, "move", move)
+
+
+def the_list_of_fills_is_passed_before_it_is_booked(patch: pytest.MonkeyPatch, real: RealDatabase) -> None:
+    async def book_fills(self: Watcher) -> int:
+        if self._cursor is None:
+            self._cursor = await self._database.cursor(self._manager, self._account_id)
+        since = self._clock.now() - timedelta(days=1)
+        symbols = await self._database.traded_symbols(self._manager, self._account_id, since=since)
+        page = await self._answer(self._venue.fills(self._cursor, symbols))
+        await self._database.save_cursor(self._manager, self._account_id, page.cursor, at=self._clock.now())
+        self._cursor = page.cursor
+        return sum([await self._book(fill) for fill in page.fills])
+
+    patch.setattr(Watcher, "_book_fills", book_fills)
+
+
+def a_late_fill_is_ignored(patch: pytest.MonkeyPatch, real: RealDatabase) -> None:
+    async def apply(self: Books, account_id: Any, fill: Fill) -> str:
+        status = await self._database.statuses(self._manager, [fill.client_order_id])
+        if status[fill.client_order_id].is_final:
+            return "duplicate"
+        return await _apply(self, account_id, fill)
+
+    patch.setattr(Books, "apply", apply)
+
+
+def a_fill_is_booked_each_time_it_is_told(patch: pytest.MonkeyPatch, real: RealDatabase) -> None:
+    counted = iter(range(10**9))
+
+    async def apply(self: Books, account_id: Any, fill: Fill) -> str:
+        return await _apply(self, account_id, replace(fill, exchange_trade_id=f"{next(counted)}"))
+
+    patch.setattr(Books, "apply", apply)
+
+
+def absent_at_the_first_no(patch: pytest.MonkeyPatch, real: RealDatabase) -> None:
+    patch.setattr("mastertrade.order_executor.watching.is_absent", lambda silence: True)
+
+
+def a_repeated_approval_is_another_order(patch: pytest.MonkeyPatch, real: RealDatabase) -> None:
+    attempts = iter(range(1, 10**9))
+    create = ExecutorPostgresDatabase.create_order
+
+    async def create_order(self: ExecutorPostgresDatabase, tx: Any, approval: Any, *, at: Any) -> Any:
+        patch.setattr(postgres_database, "FIRST_ATTEMPT", next(attempts))
+        return await create(self, tx, approval, at=at)
+
+    patch.setattr(ExecutorPostgresDatabase, "create_order", create_order)
+
+
+def an_approval_is_gone_once_it_was_heard(patch: pytest.MonkeyPatch, real: RealDatabase) -> None:
+    from tests.simulation.world import World
+
+    deliver = World._deliver
+
+    async def acknowledge_first(self: World, process: Any, manager: Any, event: Any) -> None:
+        self.delivered.add(event.approval.approval_id)
+        await deliver(self, process, manager, event)
+
+    patch.setattr(World, "_deliver", acknowledge_first)
+
+
+def nothing_is_reserved_while_unknown(patch: pytest.MonkeyPatch, real: RealDatabase) -> None:
+    async def move(self: Books, order: Order, to: OrderStatus, **told: Any) -> None:
+        await _move(self, order, to, **told)
+        if to is OrderStatus.UNKNOWN:
+            async with self._manager.transaction() as tx:
+                release = "SELECT release_reservation(reservation_id, $2) FROM orders WHERE id = $1"
+                await tx.execute(release, order.id, self._clock.now())
+
+    patch.setattr(Books, "move", move)
+
+
+def a_canceled_order_is_left_at_the_venue(patch: pytest.MonkeyPatch, real: RealDatabase) -> None:
+    async def hear(self: Books, order: Order, answer: Any) -> None:
+        if answer.status is not OrderStatus.CANCELED:
+            await _hear(self, order, answer)
+
+    patch.setattr(Books, "hear", hear)
+
+
+def what_was_left_is_taken_for_unsent(patch: pytest.MonkeyPatch, real: RealDatabase) -> None:
+    async def move(self: Books, order: Order, to: OrderStatus, **told: Any) -> None:
+        is_left = told["payload"].get("reason") == "left without an answer"
+        await _move(self, order, OrderStatus.CANCELED if is_left else to, **told)
+
+    patch.setattr(Books, "move", move)
+
+
+def an_old_approval_is_sent(patch: pytest.MonkeyPatch, real: RealDatabase) -> None:
+    begin = ExecutorPostgresDatabase.begin_send
+
+    async def begin_send(self: ExecutorPostgresDatabase, tx: Any, order_id: Any, *, at: Any, send_by: Any) -> str:
+        return await begin(self, tx, order_id, at=at - timedelta(hours=1), send_by=send_by)
+
+    patch.setattr(ExecutorPostgresDatabase, "begin_send", begin_send)
+
+
+def sent_although_the_commit_was_lost(patch: pytest.MonkeyPatch, real: RealDatabase) -> None:
+    begin = Sender.begin
+
+    async def begin_anyway(self: Sender, order_id: Any) -> Order | None:
+        try:
+            return await begin(self, order_id)
+        except OutcomeUnknown:
+            async with self._manager.transaction() as tx:
+                order = await self._database.order_by_id(tx, order_id)
+            assert order is not None
+            now = self._clock.now()
+            return replace(order, status=OrderStatus.SUBMITTING, signed_at=now, send_by=now + WINDOW)
+
+    patch.setattr(Sender, "begin", begin_anyway)
+
+
+def fees_are_forgotten(patch: pytest.MonkeyPatch, real: RealDatabase) -> None:
+    async def apply(self: Books, account_id: Any, fill: Fill) -> str:
+        return await _apply(self, account_id, replace(fill, commission=Decimal(0)))
+
+    patch.setattr(Books, "apply", apply)
+
+
+def reservations_are_never_given_back(patch: pytest.MonkeyPatch, real: RealDatabase) -> None:
+    """In this test's database alone, which goes with it."""
+    real.run(
+        real.manager.execute(
+            "CREATE OR REPLACE FUNCTION release_reservation(p_reservation_id uuid, p_at timestamptz) RETURNS void "
+            "LANGUAGE sql AS $$ SELECT $$"
+        )
+    )
+
+
+PLANTED: tuple[Plant, ...] = (
+    time_out_is_a_refusal,
+    sent_again_after_a_time_out,
+    sent_again_after_a_restart,
+    the_list_of_fills_is_passed_before_it_is_booked,
+    a_late_fill_is_ignored,
+    a_fill_is_booked_each_time_it_is_told,
+    absent_at_the_first_no,
+    a_repeated_approval_is_another_order,
+    an_approval_is_gone_once_it_was_heard,
+    nothing_is_reserved_while_unknown,
+    a_canceled_order_is_left_at_the_venue,
+    what_was_left_is_taken_for_unsent,
+    an_old_approval_is_sent,
+    sent_although_the_commit_was_lost,
+    fees_are_forgotten,
+    reservations_are_never_given_back,
+)
