@@ -2,6 +2,7 @@
 
 from mastertrade.market_data_service.bar_source import DatabaseBars
 from mastertrade.messaging.postgres import PostgresBus
+from mastertrade.order_executor.accounts import Accounts
 from mastertrade.order_executor.cancels import Cancels
 from mastertrade.order_executor.differences import Differences
 from mastertrade.platform import PlatformSettings
@@ -40,6 +41,16 @@ def manual_orders(manager: PostgresManager) -> ManualOrders:
 def cancels(manager: PostgresManager) -> Cancels:
     """Where people say which orders they want cancelled."""
     return Cancels(manager=manager, clock=SystemClock())
+
+
+def accounts(manager: PostgresManager, settings: PlatformSettings) -> Accounts:
+    """Accounts at real venues, and their keys."""
+    return Accounts(
+        manager=manager,
+        clock=SystemClock(),
+        home=settings.core.home,
+        is_live_allowed=settings.core.enable_live_trading,
+    )
 
 
 def differences(manager: PostgresManager) -> Differences:

@@ -6,6 +6,7 @@ from io import TextIOWrapper
 import typer
 
 from mastertrade import __version__
+from mastertrade.cli.account import account
 from mastertrade.cli.application import Interrupted, leave, stop_writing
 from mastertrade.cli.backtest import backtest
 from mastertrade.cli.book import balance, ledger, position
@@ -53,6 +54,7 @@ def mastertrade(
 
 for command in (demo, up, serve, why, status, halt, resume, ledger, sql, doctor):
     app.command()(command)
+app.add_typer(account, name="account")
 app.add_typer(backtest, name="backtest")
 app.add_typer(data, name="data")
 app.add_typer(db, name="db")

@@ -2,6 +2,7 @@
 
 import asyncio
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -11,11 +12,13 @@ from mastertrade.cli.application import Json, run
 from mastertrade.cli.markets import SEED
 from mastertrade.cli.output import emit_json, facts, say, show
 from mastertrade.cli.signals import StoppingBySignal
+from mastertrade.cli.wording import amount
 from mastertrade.quant.simulated_pairs import PAIRS
 from mastertrade.shared.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from mastertrade.exchanges.simulated import SimulatedVenue
+    from mastertrade.exchanges.simulated.private import Keys
 
 LISTED_FOR: Final = timedelta(days=365)
 """How much history the venue has when it starts."""
@@ -44,25 +47,36 @@ def simulate(
     faults: Annotated[
         Path | None, typer.Option("--faults", metavar="FILE", help="A JSON list of what is to go wrong.")
     ] = None,
+    money: Annotated[
+        float, typer.Option("--money", help="What its account begins with, of each asset that is paid with.", min=0.0)
+    ] = 10_000.0,
     as_json: Json = False,
 ) -> None:
     """Run a venue on this machine until Ctrl-C: candles, trades, books, tickers and funding over HTTP and websockets.
 
-    Any client for Binance's spot and swap markets can be pointed at it. Nothing leaves this machine.
+    Any client for Binance's spot and swap markets can be pointed at it. One account trades there, with the keys that it
+    prints. Nothing leaves this machine.
     """
-    run(_simulate(port, seed, [one.strip() for one in symbols.split(",")], speed, faults, as_json), as_json=as_json)
+    listed = [one.strip().upper() for one in symbols.split(",")]
+    run(_simulate(port, seed, listed, speed, faults, money, as_json), as_json=as_json)
 
 
-async def _simulate(port: int, seed: int, symbols: list[str], speed: float, faults: Path | None, as_json: bool) -> None:
+async def _simulate(
+    port: int, seed: int, symbols: list[str], speed: float, faults: Path | None, money: float, as_json: bool
+) -> None:
     try:
         from mastertrade.exchanges.simulated import FaultScript, SimulatedVenue, VenueTime, simulated_market
+        from mastertrade.exchanges.simulated.private import KEYS_FOR_EVERYBODY
     except ImportError as error:
         raise ConfigurationError(f"the simulated venue needs {error.name}: install mastertrade[live]") from error
     from_ms = int((datetime.now(UTC) - LISTED_FOR).timestamp() * 1000)
     script = FaultScript() if faults is None else FaultScript.read(faults)
     markets = [simulated_market(symbol, seed=seed, from_ms=from_ms) for symbol in symbols]
-    async with SimulatedVenue(markets, time=VenueTime(speed=speed), faults=script, port=port) as running:
-        _tell(running, seed, symbols, as_json)
+    cash = {market.quote: Decimal(str(money)) for market in markets}
+    keys = KEYS_FOR_EVERYBODY
+    time = VenueTime(speed=speed)
+    async with SimulatedVenue(markets, time=time, faults=script, port=port, money=cash, keys=keys) as running:
+        _tell(running, seed, symbols, keys, as_json)
         ended = asyncio.Event()
         with StoppingBySignal(ended.set):
             await ended.wait()
@@ -70,10 +84,11 @@ async def _simulate(port: int, seed: int, symbols: list[str], speed: float, faul
         say("the venue is closed")
 
 
-def _tell(running: "SimulatedVenue", seed: int, symbols: list[str], as_json: bool) -> None:
+def _tell(running: "SimulatedVenue", seed: int, symbols: list[str], keys: "Keys", as_json: bool) -> None:
     if as_json:
         options: dict[str, Any] = running.client_options()
-        emit_json({"url": running.url, "seed": seed, "symbols": symbols, "ccxt_options": options})
+        given = {"api_key": keys.api_key, "secret": keys.secret}
+        emit_json({"url": running.url, "seed": seed, "symbols": symbols, "keys": given, "ccxt_options": options})
         return
     say(f"a venue listens on {running.url}; Ctrl-C ends it")
     show(
@@ -81,6 +96,14 @@ def _tell(running: "SimulatedVenue", seed: int, symbols: list[str], as_json: boo
             [
                 ("markets", ", ".join(symbols) + ", each spot and as a swap"),
                 ("seed", str(seed)),
+                (
+                    "holds",
+                    ", ".join(
+                        f"{amount(one.free)} {asset}" for asset, one in running.account.holdings.items() if one.free
+                    ),
+                ),
+                ("API key", f"{keys.api_key} (of this venue alone)"),
+                ("secret", keys.secret),
                 ("try", f"curl '{running.url}/api/v3/klines?symbol={symbols[0].replace('/', '')}&interval=1m&limit=3'"),
             ]
         )

@@ -10,6 +10,7 @@ import importlib
 import importlib.machinery
 import importlib.util
 import json
+import logging
 import re
 import sys
 import time
@@ -126,6 +127,7 @@ def venue_class(venue: str, package: str = REST) -> Any:
 def open_client(venue: str, *, package: str = REST, url: str | None = None, options: Mapping[str, Any]) -> Any:
     """A client of public data. With ``url`` every address of the venue is replaced by that one, its paths kept, and the
     pace is the venue's to say: ccxt's own pace is made for the real one."""
+    logging.getLogger("ccxt").setLevel(logging.INFO)  # below that it writes each request with its key and signature
     client = venue_class(venue, package)(
         {
             "enableRateLimit": url is None,

@@ -12,6 +12,7 @@ SET LOCAL client_min_messages = warning;
 \ir schema/ground.sql
 \ir schema/bus.sql
 \ir schema/accounts.sql
+\ir schema/account_keys.sql
 \ir schema/instruments.sql
 \ir schema/market.sql
 \ir schema/market_truth.sql
