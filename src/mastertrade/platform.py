@@ -2,27 +2,31 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence, Set
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, Final
+from uuid import UUID
 
 from mastertrade.arbitrage_service.config import ArbitrageSettings
 from mastertrade.arbitrage_service.service import ArbitrageService
-from mastertrade.domain.events import CandlesClosed, Event
 from mastertrade.domain.market import Instrument
 from mastertrade.domain.orders import Environment
-from mastertrade.domain.strategy import Strategy
+from mastertrade.domain.strategy import Strategy, StrategyStatus
+from mastertrade.exchanges.exchange import Venue
+from mastertrade.exchanges.market_feed import MarketFeed
 from mastertrade.exchanges.paper import PaperVenue
+from mastertrade.exchanges.paper_quotes import PaperQuotes
 from mastertrade.market_data_service.bar_source import DatabaseBars
 from mastertrade.market_data_service.config import MarketDataSettings
 from mastertrade.market_data_service.player import PlayReport
 from mastertrade.market_data_service.service import MarketDataService
-from mastertrade.market_data_service.source import CandleBatch, Source
-from mastertrade.messaging.bus import Bus, Handler, Subscription
+from mastertrade.market_data_service.source import Source
+from mastertrade.messaging.bus import Bus, Subscription
 from mastertrade.messaging.postgres import PostgresBus
+from mastertrade.order_executor.accounts import book_opening_balances, open_venue
 from mastertrade.order_executor.config import ExecutorSettings
 from mastertrade.order_executor.postgres_database import Account, ExecutorPostgresDatabase
 from mastertrade.order_executor.service import OrderExecutor
@@ -32,25 +36,29 @@ from mastertrade.postgres.lease import Lease, hold_lease
 from mastertrade.quant.costs import Costs
 from mastertrade.risk_manager.config import RiskSettings
 from mastertrade.risk_manager.service import RiskManager
-from mastertrade.shared.clock import Clock, ReplayClock, SystemClock
+from mastertrade.shared.clock import Clock, LiveClock, MarketClock, ReplayClock, SystemClock
 from mastertrade.shared.config import CoreSettings, PostgresSettings, load_settings
 from mastertrade.shared.errors import ConfigurationError
 from mastertrade.shared.failpoints import Failpoints
-from mastertrade.shared.postgres_manager import PostgresManager, Transaction, ensure_connection
+from mastertrade.shared.postgres_manager import PostgresManager, ensure_connection
 from mastertrade.shared.service import Job, Service
 from mastertrade.strategies import all_templates
 from mastertrade.strategy_service.config import StrategySettings
 from mastertrade.strategy_service.service import StrategyService
+from mastertrade.tapes import (
+    PAPER_VENUE,
+    SETTLE_TIMEOUT_S,
+    FreeRunning,
+    LockStep,
+    Present,
+    following,
+    venue_subscription,
+)
 
 log = logging.getLogger(__name__)
 
 SERVICES: Final = ("market_data_service", "strategy_service", "risk_manager", "order_executor", "arbitrage_service")
 MARKET_DATA: Final = "market_data_service"
-PAPER_VENUE: Final = "paper_venue"
-"""The consumer by which the paper venue hears of prices where no lock step shows them to it."""
-SETTLE_TIMEOUT_S: Final = 60.0
-"""How long everyone together may take over one minute of the market before something is wrong: a restart of the server
-takes seconds, a retried event at most a few more."""
 HOUSEKEEPING_EVERY_S: Final = 600.0
 """Each time at most 10,000 rows of each kind go: more than a minute's market leaves in a day."""
 PAPER_DEPOSIT_KEY: Final = "opening balance"
@@ -82,10 +90,6 @@ def read_settings(environ: Mapping[str, str]) -> PlatformSettings:
         ArbitrageSettings,
         environ=environ,
     )
-    if core.environment != "paper":
-        raise ConfigurationError(
-            f"MASTERTRADE_ENVIRONMENT {core.environment}: only paper is built today; set it to paper or unset it"
-        )
     if core.rabbitmq_url is not None:
         raise ConfigurationError(
             "RABBITMQ_URL: the bus over RabbitMQ is not built yet; unset it, the database is the bus"
@@ -163,10 +167,14 @@ class StrategyPlan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What to run: a market to play, an account with paper money at one of its venues, and strategies on it.
+    """What to run: a market to play, an account at one of its venues, and strategies on it.
 
     ``feed`` names the position to go on from. A feed that is new begins after ``begin_after``; a batch that had not
     closed at ``end`` is not played. ``speed`` is market seconds per second; None is as fast as everyone acts.
+
+    With ``present`` the market is the one of now, which is asked there for its prices, and strategies of the account
+    that are not in the plan are paused. With ``keys_of`` the account is that one, and its stored keys trade; without
+    it, paper money does, ``cash`` of it.
     """
 
     source: Source
@@ -179,6 +187,8 @@ class Plan:
     begin_after: datetime
     end: datetime | None = None
     speed: float | None = None
+    present: MarketFeed | None = None
+    keys_of: Account | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -186,7 +196,7 @@ class Platform:
     """All five services, built and connected, on one account. ``play`` runs the market through them."""
 
     plan: Plan
-    clock: ReplayClock
+    clock: MarketClock
     bus: Bus
     manager: PostgresManager
     market_data: MarketDataService
@@ -195,7 +205,8 @@ class Platform:
     executor: OrderExecutor
     arbitrage: ArbitrageService
     housekeeping: "Housekeeping"
-    venue: PaperVenue
+    venue: Venue | None
+    quotes: PaperQuotes | None
     account: Account
     strategies: tuple[Strategy, ...]
 
@@ -205,6 +216,9 @@ class Platform:
 
     def subscriptions(self) -> list[Subscription]:
         return [subscription for service in self.services() for subscription in service.subscriptions()]
+
+    def helpers(self) -> list[Service]:
+        return [self.housekeeping, *([] if self.quotes is None else [self.quotes])]
 
     async def play(self) -> PlayReport:
         """Move the market until the source or the plan ends, or the service is stopped, and everyone has acted."""
@@ -227,36 +241,6 @@ class Housekeeping(Service):
         await self._bus.prune()
 
 
-class LockStep:
-    """The tape of an all-in-one run: prices reach the venue first, then the close is published, and the market waits
-    until everybody has acted. That makes a replay the same every time."""
-
-    def __init__(self, *, venue: PaperVenue, executor: OrderExecutor, bus: Bus) -> None:
-        self._venue = venue
-        self._executor = executor
-        self._bus = bus
-
-    async def prices(self, batch: CandleBatch) -> None:
-        traded = await self._venue.on_prices(batch.of_venue(self._venue.name))
-        if await self._executor.follow() or traded:
-            await self._bus.drain(timeout_s=SETTLE_TIMEOUT_S)
-
-    async def settle(self) -> None:
-        await self._bus.drain(timeout_s=SETTLE_TIMEOUT_S)
-        while await self._executor.catch_up():
-            await self._bus.drain(timeout_s=SETTLE_TIMEOUT_S)
-
-
-class FreeRunning:
-    """The tape where the others are other processes: they hear of prices by events."""
-
-    async def prices(self, batch: CandleBatch) -> None:
-        """The venue listens to the bus itself."""
-
-    async def settle(self) -> None:
-        """Nobody waits for anybody."""
-
-
 @asynccontextmanager
 async def open_platform(database: OpenDatabase, settings: PlatformSettings, plan: Plan) -> AsyncIterator[Platform]:
     """Build everything, reconcile with the venue, deliver what an earlier run left, and hand out the running platform;
@@ -267,17 +251,17 @@ async def open_platform(database: OpenDatabase, settings: PlatformSettings, plan
     async with AsyncExitStack() as stack:
         lease = await _hold(stack, settings, database, "order_executor")
         platform = await _build(stack, database, settings, plan, lease)
-        lock_step = LockStep(venue=platform.venue, executor=platform.executor, bus=platform.bus)
-        platform.market_data.play_through(lock_step, end=plan.end, speed=plan.speed)
+        platform.market_data.play_through(_tape(platform), end=plan.end, speed=plan.speed)
         subscriptions = platform.subscriptions()
         nobody = Subscription(consumer=PAPER_VENUE, handlers={})
         await platform.bus.declare([*subscriptions, nobody])
-        for service in (*platform.services(), platform.housekeeping):
+        for service in (*platform.services(), *platform.helpers()):
             stack.push_async_callback(service.stop)
             await service.start()
         stack.push_async_callback(platform.bus.stop)
         await platform.bus.start(subscriptions)
-        await platform.bus.drain(timeout_s=SETTLE_TIMEOUT_S)
+        if plan.present is None:
+            await platform.bus.drain(timeout_s=SETTLE_TIMEOUT_S)
         stack.push_async_callback(platform.market_data.stop)
         yield platform
 
@@ -294,7 +278,7 @@ async def open_service(
     async with AsyncExitStack() as stack:
         is_single = name in (MARKET_DATA, "order_executor")
         lease = await _hold(stack, settings, database, name) if is_single else Lease(role=name, epoch=0)
-        platform = await _build(stack, database, settings, plan, lease)
+        platform = await _build(stack, database, settings, plan, lease, trades=name == "order_executor")
         paper = venue_subscription(platform.venue, platform.executor)
         await platform.bus.declare([*platform.subscriptions(), paper])
         if name == MARKET_DATA:
@@ -303,12 +287,14 @@ async def open_service(
             yield asyncio.create_task(platform.market_data.play(), name=name)
             return
         service = next(one for one in platform.services() if one.name == name)
-        own = [*service.subscriptions(), *([paper] if service is platform.executor else [])]
-        stack.push_async_callback(service.stop)
-        await service.start()
+        is_executor = service is platform.executor
+        own = [*service.subscriptions(), *([paper] if is_executor else [])]
+        for one in (service, *([platform.quotes] if is_executor and platform.quotes is not None else [])):
+            stack.push_async_callback(one.stop)
+            await one.start()
         stack.push_async_callback(platform.bus.stop)
         await platform.bus.start([following(platform.clock, one) for one in own])
-        work = platform.executor.serve() if service is platform.executor else asyncio.Event().wait()
+        work = platform.executor.serve() if is_executor else asyncio.Event().wait()
         yield asyncio.create_task(work, name=name)
 
 
@@ -317,19 +303,37 @@ async def _hold(stack: AsyncExitStack, settings: PlatformSettings, database: Ope
     return await stack.enter_async_context(hold_lease(own, role, at=SystemClock().now()))
 
 
+def _tape(platform: Platform) -> LockStep | Present:
+    if isinstance(platform.venue, PaperVenue) and platform.plan.present is None:
+        return LockStep(venue=platform.venue, executor=platform.executor, bus=platform.bus)
+    return Present(venue=platform.venue, executor=platform.executor)
+
+
 async def _build(
-    stack: AsyncExitStack, database: OpenDatabase, settings: PlatformSettings, plan: Plan, lease: Lease
+    stack: AsyncExitStack,
+    database: OpenDatabase,
+    settings: PlatformSettings,
+    plan: Plan,
+    lease: Lease,
+    *,
+    trades: bool = True,
 ) -> Platform:
-    """Everything wired, nothing started."""
+    """Everything wired, nothing started. Only where it ``trades`` are an account's keys opened."""
     manager = database.manager
     failpoints = Failpoints(settings.failpoints)
-    clock = ReplayClock(plan.begin_after)
+    clock = ReplayClock(plan.begin_after) if plan.present is None else LiveClock()
     bus = PostgresBus(manager, clock=clock)
     market_data = MarketDataService(settings=settings.market_data, clock=clock, bus=bus, manager=manager)
     instruments = await market_data.register(plan.source)
     clock.advance(await market_data.begin_feed(plan.feed, plan.source, after=plan.begin_after))
-    account = await open_account(manager, plan, at=clock.now())
-    venue = await _open_venue(stack, settings, database, plan, instruments, clock, failpoints)
+    venue: Venue | None = None
+    if plan.keys_of is None:
+        account = await open_account(manager, plan, at=clock.now())
+        venue = await _open_paper(stack, settings, database, plan, instruments, clock, failpoints)
+    else:
+        account = plan.keys_of
+        if trades:
+            venue = await _open_real(stack, settings, manager, account, clock)
     strategy = StrategyService(
         settings=settings.strategy,
         clock=clock,
@@ -339,7 +343,16 @@ async def _build(
         templates=all_templates(),
         account_ids=[account.id],
     )
-    symbols = [one.symbol for one in instruments if (one.venue, one.quote) == (plan.venue, plan.quote_asset)]
+    here = {one.symbol: one for one in instruments if (one.venue, one.quote) == (plan.venue, plan.quote_asset)}
+    executor = OrderExecutor(
+        settings=settings.executor,
+        clock=clock,
+        bus=bus,
+        manager=manager,
+        venues={} if venue is None else {account.id: venue},
+        lease=lease,
+        failpoints=failpoints,
+    )
     return Platform(
         plan=plan,
         clock=clock,
@@ -348,27 +361,28 @@ async def _build(
         market_data=market_data,
         strategy=strategy,
         risk=RiskManager(settings=settings.risk, clock=clock, bus=bus, manager=manager, bars_of=DatabaseBars),
-        executor=OrderExecutor(
-            settings=settings.executor,
-            clock=clock,
-            bus=bus,
-            manager=manager,
-            venues={account.id: venue},
-            lease=lease,
-            failpoints=failpoints,
-        ),
+        executor=executor,
         arbitrage=ArbitrageService(settings=settings.arbitrage, clock=clock, bus=bus, manager=manager),
         housekeeping=Housekeeping(clock=clock, bus=bus),
         venue=venue,
+        quotes=_quotes(plan, clock, venue, {symbol: one.id for symbol, one in here.items()}, executor),
         account=account,
-        strategies=await _open_strategies(strategy, plan, account, symbols),
+        strategies=await _open_strategies(strategy, plan, account, list(here)),
     )
+
+
+def _quotes(
+    plan: Plan, clock: Clock, venue: Venue | None, ids: Mapping[str, int], executor: OrderExecutor
+) -> PaperQuotes | None:
+    if plan.present is None or not isinstance(venue, PaperVenue):
+        return None
+    return PaperQuotes(clock=clock, venue=venue, feed=plan.present, ids=ids, traded=executor.follow)
 
 
 async def _open_strategies(
     service: StrategyService, plan: Plan, account: Account, symbols: Sequence[str]
 ) -> tuple[Strategy, ...]:
-    return tuple(
+    opened = tuple(
         [
             await service.registry.create_strategy(
                 name=one.name,
@@ -381,6 +395,18 @@ async def _open_strategies(
             for one in plan.strategies
         ]
     )
+    if plan.present is not None:
+        await _run_only(service, account, {one.id for one in opened})
+    return opened
+
+
+async def _run_only(service: StrategyService, account: Account, wanted: Set[UUID]) -> None:
+    """Of what runs here by name. What a paused strategy holds stays, for people to decide about."""
+    for one in await service.registry.list_strategies(account.id):
+        status = StrategyStatus.ACTIVE if one.id in wanted else StrategyStatus.PAUSED
+        if one.status != status:
+            await service.registry.set_status(one.id, status)
+            log.warning("strategy is now %s", status, extra={"strategy": one.name, "account": account.name})
 
 
 async def open_account(manager: PostgresManager, plan: Plan, *, at: datetime) -> Account:
@@ -400,7 +426,7 @@ async def open_account(manager: PostgresManager, plan: Plan, *, at: datetime) ->
     return account
 
 
-async def _open_venue(
+async def _open_paper(
     stack: AsyncExitStack,
     settings: PlatformSettings,
     database: OpenDatabase,
@@ -424,30 +450,12 @@ async def _open_venue(
     return venue
 
 
-def following(clock: ReplayClock, subscription: Subscription) -> Subscription:
-    """The subscription with a clock that moves to each event's time first: how a process apart follows the market."""
-
-    def after(handler: Handler) -> Handler:
-        async def handle(event: Event, tx: Transaction) -> None:
-            clock.advance(event.occurred_at)
-            await handler(event, tx)
-
-        return handle
-
-    return Subscription(
-        consumer=subscription.consumer,
-        handlers={kind: after(handler) for kind, handler in subscription.handlers.items()},
-        on_dead_letter=subscription.on_dead_letter,
-        workers=subscription.workers,
-        durable=subscription.durable,
-    )
-
-
-def venue_subscription(venue: PaperVenue, executor: OrderExecutor) -> Subscription:
-    """Lets the paper venue follow the market by events, where no lock step shows it the prices."""
-
-    async def on_candles_closed(event: CandlesClosed, tx: Transaction) -> None:
-        await venue.on_prices([candle for candle in event.candles if candle.venue == venue.name])
-        tx.on_commit(executor.sync)
-
-    return Subscription(consumer=PAPER_VENUE, handlers={CandlesClosed: on_candles_closed})
+async def _open_real(
+    stack: AsyncExitStack, settings: PlatformSettings, manager: PostgresManager, account: Account, clock: Clock
+) -> Venue:
+    """The account's venue with its keys; what it holds when our books have nothing of it yet is where they begin."""
+    is_live_allowed = settings.core.enable_live_trading
+    venue = await open_venue(manager, account, home=settings.core.home, clock=clock, is_live_allowed=is_live_allowed)
+    stack.push_async_callback(venue.close)
+    await book_opening_balances(manager, account, venue, at=clock.now())
+    return venue

@@ -57,7 +57,6 @@ def test_defaults_are_those_of_the_founding_document() -> None:
     )
     assert postgres.password.get_secret_value() == "mastertrade"
     assert (postgres.pool_min_size, postgres.pool_max_size) == (1, 10)
-    assert core.environment == "paper"
     assert core.home.is_absolute()
     assert core.home.name == "mastertrade"
 

@@ -73,10 +73,21 @@ async def _keep_showing(
         await asyncio.sleep(SHOWN_EVERY_S)
 
 
+def _books(status: Mapping[str, Any]) -> Cell:
+    match status["books"]:
+        case "live":
+            return "as at the venue"
+        case "broken":
+            return bad(f"{status['books_reason']}; nothing is opened: mastertrade order reconcile")
+        case _:
+            return warning(status["books_reason"] or "not compared with the venue yet")
+
+
 def _line(status: Mapping[str, Any]) -> str:
+    trouble = "" if status["books"] == "live" else f"  {_books(status)}"
     return (
         f"{moment(status['market_time'])}  signals {status['signals']}  orders {status['orders']}  "
-        f"fills {status['fills']}  equity {money(status['equity'])} {status['quote_asset']}"
+        f"fills {status['fills']}  equity {money(status['equity'])} {status['quote_asset']}{trouble}"
     )
 
 
@@ -92,6 +103,7 @@ def _page(status: Mapping[str, Any], running_s: float) -> Text:
         ("running for", seconds(running_s)),
         ("account", f"{status['account']}"),
         ("trading", trading if trading == TradingMode.RUNNING else bad(f"{trading}: mastertrade resume lets it go on")),
+        ("books", _books(status)),
         ("equity", equity),
         ("candles", count(status["candles"])),
         ("signals", count(status["signals"])),

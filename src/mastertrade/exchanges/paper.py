@@ -127,6 +127,10 @@ class PaperVenue:
         rows = await QUERIES.fetch(self._manager, "balances", account=self._account)
         return {row["asset"]: row["amount"] for row in rows}
 
+    async def resting_symbols(self) -> list[str]:
+        """The markets whose prices orders wait for. Costs no query while nothing rests."""
+        return sorted({row["symbol"] for row in await self._resting()}) if self._may_rest else []
+
     async def on_prices(self, candles: Sequence[Candle]) -> int:
         """Let resting orders trade against new bars; returns how many were dealt with. The same bars again find
         nothing left to fill. Costs no query while nothing rests."""

@@ -8,7 +8,7 @@ close of a bar can only be filled at the next bar's open.
 import asyncio
 import logging
 import math
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import datetime
@@ -18,7 +18,7 @@ from mastertrade.domain.events import CandlesClosed
 from mastertrade.market_data_service.postgres_database import MarketDataPostgresDatabase, Stored
 from mastertrade.market_data_service.source import CandleBatch, Source
 from mastertrade.messaging.bus import Bus
-from mastertrade.shared.clock import ReplayClock
+from mastertrade.shared.clock import MarketClock
 from mastertrade.shared.errors import AlreadyRunning, UsageError
 from mastertrade.shared.postgres_manager import PostgresManager
 from mastertrade.shared.serialization import new_id
@@ -62,7 +62,7 @@ class Player:
         feed: str,
         source: Source,
         ids: Mapping[tuple[str, str], int],
-        clock: ReplayClock,
+        clock: MarketClock,
         manager: PostgresManager,
         bus: Bus,
         tape: Tape | None = None,
@@ -104,7 +104,7 @@ class Player:
         batches = candles = revised = 0
         pace = _Pace(self._speed, self._clock, self._stopping)
         async with aclosing(self._source.batches(self._ids, position)) as coming:
-            async for batch in coming:
+            async for batch in self._until_stopped(coming):
                 if end is not None and batch.open_time >= end:
                     break
                 await pace.wait_for(batch.close_time)
@@ -115,6 +115,8 @@ class Player:
                 position = batch.open_time
                 self.batches_played += 1
                 batches, candles, revised = batches + 1, candles + len(batch.candles), revised + stored.revised
+            else:
+                is_finished = not self.is_stopping
         return PlayReport(
             batches=batches,
             candles=candles,
@@ -123,6 +125,24 @@ class Player:
             seconds=self._clock.monotonic() - began,
             is_finished=is_finished,
         )
+
+    async def _until_stopped(self, coming: AsyncGenerator[CandleBatch]) -> AsyncGenerator[CandleBatch]:
+        """The batches; of a live market the next one may be a minute away, which no stop waits for."""
+        stopping = asyncio.create_task(self._stopping.wait())
+        try:
+            while not self.is_stopping:
+                following = asyncio.ensure_future(anext(coming, None))
+                try:
+                    await asyncio.wait((following, stopping), return_when=asyncio.FIRST_COMPLETED)
+                finally:
+                    if not following.done():
+                        following.cancel()
+                        await asyncio.gather(following, return_exceptions=True)
+                if following.cancelled() or (batch := following.result()) is None:
+                    return
+                yield batch
+        finally:
+            stopping.cancel()
 
     async def _play(self, batch: CandleBatch, position: datetime) -> Stored:
         self._clock.advance(batch.open_time)
@@ -168,7 +188,7 @@ class Player:
 class _Pace:
     """Lets ``speed`` market seconds pass in each second; without a speed it never waits."""
 
-    def __init__(self, speed: float | None, clock: ReplayClock, stopping: asyncio.Event) -> None:
+    def __init__(self, speed: float | None, clock: MarketClock, stopping: asyncio.Event) -> None:
         self._speed = speed
         self._clock = clock
         self._stopping = stopping

@@ -16,7 +16,7 @@ from mastertrade.market_data_service.rollups import Rollups
 from mastertrade.market_data_service.source import Source, to_datetime, to_milliseconds
 from mastertrade.messaging.bus import Bus, Subscription
 from mastertrade.quant.resample import floor_to_grid
-from mastertrade.shared.clock import Clock, ReplayClock
+from mastertrade.shared.clock import Clock, LiveClock, ReplayClock
 from mastertrade.shared.errors import DependencyDown, UsageError
 from mastertrade.shared.postgres_manager import PostgresManager
 from mastertrade.shared.service import Job, Service
@@ -117,8 +117,10 @@ class MarketDataService(Service):
         stands once it answers, as a new process would."""
         if self._begun is None:
             raise UsageError("nothing to play: begin a feed first")
-        if not isinstance(self._clock, ReplayClock):
-            raise UsageError("a source is played on a clock that the market moves: hand in a ReplayClock")
+        if not isinstance(self._clock, ReplayClock | LiveClock):
+            raise UsageError(
+                "a source is played on a clock that the market moves: hand in a ReplayClock or a LiveClock"
+            )
         feed, source = self._begun
         self._player = player = Player(
             feed=feed,

@@ -28,3 +28,7 @@ UPDATE account_keys SET rights = :rights, checked_at = :at WHERE account_id = :a
 -- name: forget_keys
 -- Why: the keys go, and the account with its orders and bookings stays.
 DELETE FROM account_keys WHERE account_id = :account_id RETURNING account_id;
+
+-- name: has_bookings
+-- Why: balances that a venue holds are taken over once, when nothing of the account was booked yet.
+SELECT EXISTS (SELECT FROM ledger_entries WHERE account_id = :account_id);

@@ -31,6 +31,19 @@ class SystemClock:
         await asyncio.sleep(seconds)
 
 
+class MarketClock(Clock, Protocol):
+    """A clock that whoever plays a market may move."""
+
+    def advance(self, to: datetime) -> None: ...
+
+
+class LiveClock(SystemClock):
+    """The machine's time where the market played is the present one: it moves by itself."""
+
+    def advance(self, to: datetime) -> None:
+        """Nothing to do: the market's time has come already."""
+
+
 class ReplayClock:
     """Stands still until the market it follows moves it; durations and sleeps stay those of the machine."""
 

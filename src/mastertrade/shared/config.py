@@ -62,8 +62,6 @@ class CoreSettings(Settings):
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         "INFO", validation_alias=AliasChoices("MASTERTRADE_LOG_LEVEL", "LOG_LEVEL")
     )
-    environment: Literal["paper", "testnet", "production"] = Field("paper", validation_alias="MASTERTRADE_ENVIRONMENT")
-    """Where orders go. Anything but paper must be asked for."""
     enable_live_trading: bool = Field(False, validation_alias="ENABLE_LIVE_TRADING")
     """Without it no key of a real account is used."""
     rabbitmq_url: SecretStr | None = Field(None, validation_alias="RABBITMQ_URL")
