@@ -26,7 +26,7 @@ from mastertrade.market_data_service.service import MarketDataService
 from mastertrade.market_data_service.source import Source
 from mastertrade.messaging.bus import Bus, Subscription
 from mastertrade.messaging.postgres import PostgresBus
-from mastertrade.order_executor.accounts import book_opening_balances, open_venue
+from mastertrade.order_executor.accounts import book_opening, open_venue
 from mastertrade.order_executor.config import ExecutorSettings
 from mastertrade.order_executor.postgres_database import Account, ExecutorPostgresDatabase
 from mastertrade.order_executor.service import OrderExecutor
@@ -457,5 +457,5 @@ async def _open_real(
     is_live_allowed = settings.core.enable_live_trading
     venue = await open_venue(manager, account, home=settings.core.home, clock=clock, is_live_allowed=is_live_allowed)
     stack.push_async_callback(venue.close)
-    await book_opening_balances(manager, account, venue, at=clock.now())
+    await book_opening(manager, account, venue, at=clock.now())
     return venue

@@ -5,22 +5,26 @@ import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
-from mastertrade.domain.orders import Environment, Side
+from mastertrade.domain.orders import Environment, OrderType, Side
+from mastertrade.exchanges import ccxt_venue
+from mastertrade.exchanges.ccxt_venue import CcxtVenue, Credentials
+from mastertrade.exchanges.exchange import OrderTicket
 from mastertrade.exchanges.key_rights import KeysRefused
 from mastertrade.exchanges.simulated import Fault, FaultKind, FaultScript, SimulatedVenue, VenueTime, simulated_market
 from mastertrade.exchanges.simulated.private import Keys
-from mastertrade.order_executor.accounts import Accounts, NewAccount, open_venue, read_credentials
-from mastertrade.order_executor.differences import Differences
+from mastertrade.order_executor.accounts import SPOT, Accounts, NewAccount, book_opening, open_venue, read_credentials
+from mastertrade.order_executor.postgres_database import Account
 from mastertrade.shared.clock import ReplayClock
 from mastertrade.shared.errors import ConfigurationError, DependencyDown, NotFound, UsageError
 from mastertrade.shared.postgres_manager import PostgresManager
 from mastertrade.shared.sealing import KEY_FILE, KeyFileUnusable, SealBroken
-from tests.postgres.executor_seed import START, make_executor, open_desk
+from tests.postgres.executor_seed import START, Desk, make_executor, open_desk
 
 START_MS = int(START.timestamp() * 1000)
 API_KEY, SECRET = "canary-of-the-api-key-4711", "canary-of-the-secret-0815"
@@ -84,33 +88,94 @@ async def test_keys_are_kept_sealed_and_seen_by_nobody(
     assert oct((tmp_path / KEY_FILE).stat().st_mode)[-3:] == "600"
 
 
+@asynccontextmanager
+async def traded(at: Counter) -> AsyncIterator[tuple[Desk, CcxtVenue]]:
+    """The executor with the stored keys of the account ``mine``, after its opening."""
+    await at.add()
+    account = (await at.door.list())[0].account
+    desk = replace(await open_desk(at.manager, cash="100000"), account=account, clock=at.clock)
+    await at.manager.execute("INSERT INTO venues (id) VALUES ('binance')")
+    await at.manager.execute("UPDATE instruments SET venue = 'binance' WHERE id = $1", desk.instrument.id)
+    venue = await open_venue(at.manager, account, home=at.home, clock=at.clock)
+    try:
+        await book_opening(at.manager, account, venue, at=at.clock.now())
+        desk.executor = make_executor(at.manager, at.clock, desk.bus, venue, account, desk.lease)  # type: ignore[arg-type]
+        await desk.executor.sync()
+        yield desk, venue
+    finally:
+        await venue.close()
+
+
+def by_hand(at: Counter, number: int) -> OrderTicket:
+    """What somebody places at the venue's own page."""
+    now = at.clock.now()
+    return OrderTicket(
+        client_order_id=f"hand{number}", symbol="BTC/USDT", side=Side.BUY, type=OrderType.MARKET,
+        quantity=Decimal("0.1"), limit_price=None, signed_at=now, send_by=now + timedelta(seconds=5),
+    )  # fmt: skip
+
+
+async def is_live(at: Counter, account: Account) -> bool:
+    sql = "SELECT state FROM account_states WHERE account_id = $1"
+    return bool(await at.manager.fetchval(sql, account.id) == "live")
+
+
 async def test_an_order_goes_out_with_stored_keys_and_comes_back_booked(
     database: PostgresManager, tmp_path: Path
 ) -> None:
+    async with counter(database, tmp_path) as at, traded(at) as (desk, _):
+        assert await is_live(at, desk.account)
+        approval = await desk.approve(Side.BUY, "0.5", reserve="60000")
+        await desk.hear(approval)
+        at.venue.time.advance(1)
+        await desk.executor.sync()
+        assert await desk.status(approval) == "FILLED"
+        assert at.venue.account.holdings["BTC"].free > 0
+        assert await desk.problems() == []
+
+
+@pytest.mark.parametrize("page", [500, 2, 1])
+async def test_what_was_traded_before_the_opening_is_in_the_opening_balance_alone(
+    database: PostgresManager, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, page: int
+) -> None:
+    monkeypatch.setattr(ccxt_venue, "TRADES_A_PAGE", page)
     async with counter(database, tmp_path) as at:
-        await at.add()
-        account = (await at.door.list())[0].account
-        desk = await open_desk(database, cash="100000")
-        desk = replace(desk, account=account, clock=at.clock)
-        await database.execute("INSERT INTO venues (id) VALUES ('binance')")
-        await database.execute("UPDATE instruments SET venue = 'binance' WHERE id = $1", desk.instrument.id)
-        venue = await open_venue(database, account, home=at.home, clock=at.clock)
+        credentials = Credentials(api_key=API_KEY, secret=SECRET)
+        hand = CcxtVenue("binance", credentials, clock=at.clock, url=at.venue.url, options=SPOT)
         try:
-            desk.executor = make_executor(database, at.clock, desk.bus, venue, account, desk.lease)  # type: ignore[arg-type]
-            await desk.executor.sync()
-            (broken,) = await database.fetch("SELECT * FROM reconciliation_breaks WHERE closed_at IS NULL")
-            assert (broken["kind"], broken["subject"]) == ("balance", "USDT"), "money that our books do not know of yet"
-            differences = Differences(manager=database, clock=at.clock)
-            assert await differences.book(account.id, broken["id"], actor="ann", reason="it is there") == 1
-            await desk.executor.sync()
-            approval = await desk.approve(Side.BUY, "0.5", reserve="60000")
-            await desk.hear(approval)
+            for number in range(3):
+                await hand.place(by_hand(at, number))
             at.venue.time.advance(1)
-            await desk.executor.sync()
-            assert await desk.status(approval) == "FILLED"
-            assert at.venue.account.holdings["BTC"].free > 0
+            at.clock.advance(at.clock.now() + timedelta(seconds=1))
+            async with traded(at) as (desk, venue):
+                await desk.hear(approval := await desk.approve(Side.BUY, "0.5", reserve="60000"))
+                await hand.place(by_hand(at, 3))
+                at.venue.time.advance(1)
+                await desk.executor.sync()
+                assert await desk.status(approval) == "FILLED"
+                booked = await database.fetchval("SELECT sum(quantity) FROM trades")
+                assert booked == Decimal("0.6"), "ours, and what was traded by hand since"
+                totals = await venue.balances()
+                ours = await database.fetch(
+                    "SELECT asset, free_balance + locked_balance AS total FROM portfolio_balances b "
+                    "WHERE b.account_id = $1",
+                    desk.account.id,
+                )
+                assert {row["asset"]: row["total"] for row in ours} == totals
+                again = make_executor(database, at.clock, desk.bus, venue, desk.account, desk.lease)  # type: ignore[arg-type]
+                await again.sync()
+                assert await database.fetchval("SELECT sum(quantity) FROM trades") == booked
+                assert await is_live(at, desk.account)
         finally:
-            await venue.close()
+            await hand.close()
+
+
+async def test_an_opening_is_booked_once(database: PostgresManager, tmp_path: Path) -> None:
+    async with counter(database, tmp_path) as at, traded(at) as (desk, venue):
+        at.venue.account.holdings["USDT"].free += 5
+        await book_opening(database, desk.account, venue, at=at.clock.now())
+        booked = await database.fetchval("SELECT count(*) FROM ledger_entries WHERE account_id = $1", desk.account.id)
+        assert booked == 1, "the gift is a difference, for people to decide about"
 
 
 @pytest.mark.parametrize(

@@ -26,6 +26,8 @@ EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 MILLISECOND: Final = timedelta(milliseconds=1)
 LONGEST_WINDOW_MS: Final = 60_000
 TRADES_A_PAGE: Final = 500
+OPENED: Final = ""
+"""In a cursor: the moment of the opening."""
 QUIET: Final = {"adjustForTimeDifference": False, "fetchMargins": False}
 """Nothing is asked behind our back, and no time is moved."""
 COMPARED_EVERY: Final = timedelta(minutes=5)
@@ -46,6 +48,15 @@ class Credentials:
     api_key: str = field(repr=False)
     secret: str = field(repr=False)
     password: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Opening:
+    """``cursor``: after what was traded until then. A trade of the moment between the two questions would be counted
+    twice, and shows as a difference."""
+
+    balances: Mapping[str, Decimal]
+    cursor: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -187,20 +198,36 @@ class CcxtVenue:
         return tuple(self._order(one) for orders in found for one in orders)
 
     async def fills(self, after: str, symbols: Sequence[str]) -> FillPage:
-        """The cursor names the last trade of each market."""
+        """The cursor names the last trade of each market; one that began with ``opening`` leaves out what was traded
+        before."""
         await self._load()
         cursor: dict[str, int] = json.loads(after) if after else {}
+        opened_ms = cursor.get(OPENED, 0)
         fills: list[Fill] = []
-        for symbol in dict.fromkeys([*cursor, *symbols]):
-            last = cursor.get(symbol, 0)
-            params = {"fromId": last + 1}
-            for trade in await self._client.fetch_my_trades(symbol, None, TRADES_A_PAGE, params):
+        for symbol in dict.fromkeys([*(key for key in cursor if key != OPENED), *symbols]):
+            for trade in await self._trades(symbol, cursor.get(symbol), opened_ms):
                 number = int(trade["id"])
-                if number > last:
-                    fills.append(await self._fill(trade))
-                    cursor[symbol] = max(cursor.get(symbol, 0), number)
+                if number > cursor.get(symbol, 0):
+                    cursor[symbol] = number
+                    if int(trade["timestamp"]) >= opened_ms:
+                        fills.append(await self._fill(trade))
         fills.sort(key=lambda fill: fill.trade_time)
         return FillPage(fills=tuple(fills), cursor=json.dumps(cursor, sort_keys=True) if cursor else after)
+
+    async def _trades(self, symbol: str, last: int | None, opened_ms: int) -> Sequence[Mapping[str, Any]]:
+        """The next page. Of a market that is new in the cursor the latest one, if it reaches back to the opening; else
+        it is walked from its first trade on."""
+        if last is None and opened_ms:
+            latest: list[Mapping[str, Any]] = await self._client.fetch_my_trades(symbol, None, TRADES_A_PAGE)
+            if len(latest) < TRADES_A_PAGE or min(int(one["timestamp"]) for one in latest) < opened_ms:
+                return sorted(latest, key=lambda one: int(one["id"]))
+        found = await self._client.fetch_my_trades(symbol, None, TRADES_A_PAGE, {"fromId": (last or 0) + 1})
+        return sorted(found, key=lambda one: int(one["id"]))
+
+    async def opening(self) -> Opening:
+        """Where an account begins that nobody has kept books of: what it holds now, and where its fills begin."""
+        at = await self.now()
+        return Opening(balances=await self.balances(), cursor=json.dumps({OPENED: _ms(at)}))
 
     async def balances(self) -> dict[str, Decimal]:
         await self._load()

@@ -11,7 +11,6 @@ from typing import Any, Final
 
 from mastertrade.domain.orders import Environment
 from mastertrade.exchanges.ccxt_venue import ANSWERS, CcxtVenue, Credentials
-from mastertrade.exchanges.exchange import Venue
 from mastertrade.exchanges.key_rights import KeyReport, KeyRights, KeysRefused, problems
 from mastertrade.order_executor.postgres_database import Account, ExecutorPostgresDatabase
 from mastertrade.shared.clock import Clock
@@ -254,14 +253,16 @@ async def open_venue(
     )
 
 
-async def book_opening_balances(manager: PostgresManager, account: Account, venue: Venue, *, at: datetime) -> None:
-    """What the venue holds for an account of which our books have nothing yet; later differences are for people."""
+async def book_opening(manager: PostgresManager, account: Account, venue: CcxtVenue, *, at: datetime) -> None:
+    """What the venue holds for an account of which our books have nothing yet, and where its fills begin; later
+    differences are for people."""
     database = ExecutorPostgresDatabase()
     if await QUERIES.fetchval(manager, "has_bookings", account_id=account.id):
         return
-    balances = await venue.balances()
+    opening = await venue.opening()
     async with manager.transaction() as tx:
-        for asset, amount in sorted(balances.items()):
+        await database.save_cursor(tx, account.id, opening.cursor, at=at)
+        for asset, amount in sorted(opening.balances.items()):
             key = f"{account.name}: opening balance {asset}"
             await database.deposit(tx, account.id, asset=asset, amount=amount, source_key=key, at=at)
 
