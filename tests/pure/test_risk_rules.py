@@ -207,6 +207,12 @@ def test_our_own_minimum_does_not_hold_back_an_exit_and_the_venue_s_does() -> No
     assert failed(tiny) == {"min_notional"}
 
 
+def test_a_limit_far_from_the_market_is_worth_what_the_venue_will_count() -> None:
+    for limit, too_small in ((Decimal(5_000), False), (Decimal("100"), True)):
+        by_hand = entry(signal=signal(quantity=Decimal("0.01"), limit_price=limit))
+        assert ("min_notional" in failed(by_hand)) is too_small
+
+
 def test_a_price_that_cannot_be_computed_with_refuses() -> None:
     for price in (Decimal("NaN"), Decimal(0), Decimal("Infinity")):
         judgement = judged(entry(price=price))

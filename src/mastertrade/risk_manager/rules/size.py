@@ -58,12 +58,13 @@ def free_balance(case: Case, limits: Limits) -> Check:
 
 
 def min_notional(case: Case, limits: Limits) -> Check:
-    """What is left after every cut is worth sending: above the venue's minimum, and for entries above ours."""
+    """What is left after every cut is worth sending: above the venue's minimum, and for entries above ours. A venue
+    counts a limit order at its limit."""
     venue = case.instrument.min_notional
     limit = venue if case.is_exit else max(venue, limits.min_notional)
     if case.is_exit and case.quantity == 0:
         return exempt_check("min_notional", limit, case.instrument.quote, "nothing to sell, as exit_has_position says")
-    notional = case.quantity * case.price
+    notional = case.quantity * min(case.price, case.signal.limit_price or case.price)
     units = f"{number_text(case.quantity)} {case.instrument.base}"
     detail = f"{units} are worth {number_text(notional)}, at least {number_text(limit)}"
     return Check(
