@@ -14,6 +14,7 @@ import sys
 import tempfile
 import time
 import uuid
+from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -216,3 +217,17 @@ def real_candles(real_data: Path) -> Path:
         if (folder / "BTC_USDT-1m.csv.gz").is_file():
             return folder
     pytest.fail(f"{real_data} holds no ohlcv/{name}/BTC_USDT-1m.csv.gz: MASTERTRADE_TEST_DATA names another folder")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Figures that tests have recorded by ``record_property("figures", (title, figures))``, summed up by title."""
+    found: dict[str, Counter[str]] = {}
+    for report in terminalreporter.stats.get("passed", []):
+        for name, value in report.user_properties:
+            if name == "figures":
+                title, figures = value
+                found.setdefault(title, Counter()).update(figures)
+    for title, figures in found.items():
+        terminalreporter.section(title)
+        for name, count in sorted(figures.items(), key=lambda one: (one[1] == 0, one[0])):
+            terminalreporter.line(f"{name:<45}{count:>10,}")

@@ -4,16 +4,18 @@ there twice.
 ``MASTERTRADE_SEEDS=2000`` runs more of them, ``MASTERTRADE_SEEDS=417:418`` one again."""
 
 import os
+from collections import Counter
 from collections.abc import Callable, Iterator
 
 import pytest
 
 from tests.simulation.planted import PLANTED
 from tests.simulation.virtual import RealDatabase
-from tests.simulation.world import Broken, World, prepare
+from tests.simulation.world import FAULTS, HOUR, Broken, World, prepare
 
 GROUPS = 10
 CAUGHT_WITHIN = 80
+SOAK_SEED = 1
 SEEDS = os.environ.get("MASTERTRADE_SEEDS", "500")
 
 
@@ -22,9 +24,21 @@ def seeds() -> range:
     return range(int(first or 0), int(end))
 
 
-def live(real: RealDatabase, lives: range) -> None:
+def live(real: RealDatabase, lives: range) -> Counter[str]:
+    """What was lived through and what was suffered; ``Broken`` where a promise did not hold."""
+    figures: Counter[str] = Counter()
     for seed in lives:
-        World(seed, real).run()
+        world = World(seed, real)
+        world.run()
+        figures += world.figures
+    return figures
+
+
+def tell(record: Callable[[str, object], None], lives: str, figures: Counter[str]) -> None:
+    """Printed at the end of the test run. The zeros are what the worlds have checked."""
+    faults = sum(count for name, count in figures.items() if name in FAULTS.values())
+    checked = {"faults injected": faults, "lost": 0, "doubled": 0, "ledger differences": 0}
+    record("figures", (lives, {**dict(sorted(figures.items())), **checked}))
 
 
 @pytest.fixture
@@ -36,8 +50,21 @@ def real(dsn: str) -> Iterator[RealDatabase]:
 
 
 @pytest.mark.parametrize("group", range(GROUPS))
-def test_nothing_is_lost_and_nothing_is_there_twice(real: RealDatabase, group: int) -> None:
-    live(real, seeds()[group::GROUPS])
+def test_nothing_is_lost_and_nothing_is_there_twice(
+    real: RealDatabase, group: int, record_property: Callable[[str, object], None]
+) -> None:
+    tell(record_property, "simulated lives", live(real, seeds()[group::GROUPS]))
+
+
+def test_an_hour_of_trading_with_a_fault_every_few_seconds(
+    real: RealDatabase, record_property: Callable[[str, object], None]
+) -> None:
+    world = World(SOAK_SEED, real, HOUR)
+    world.run()
+    suffered = {fault for fault in FAULTS.values() if world.figures[fault]}
+    assert suffered == set(FAULTS.values()), "every kind of fault has happened"
+    assert world.figures["orders at the venue"] > HOUR.orders[0] / 3, "and there was trading all the same"
+    tell(record_property, "simulated hour", world.figures)
 
 
 @pytest.mark.parametrize("plant", PLANTED, ids=lambda plant: plant.__name__)

@@ -46,6 +46,7 @@ class SimulatedVenue:
     rng: random.Random
     cash: Decimal
     note: Callable[[str], None]
+    suffer: Callable[..., None]
     faults: Faults = field(default_factory=Faults)
     truth: dict[str, Truth] = field(default_factory=dict)
     filled: list[Fill] = field(default_factory=list)
@@ -145,11 +146,12 @@ class SimulatedVenue:
             await asyncio.sleep(NEVER_S)
         await asyncio.sleep(self.rng.uniform(0, self.faults.delay_s))
         if self._hits(self.faults.unheard):
+            self.suffer("a question was lost")
             raise ConnectionResetError("the request was lost")
 
     async def _back(self) -> None:
         if self._hits(self.faults.unanswered):
-            self.note("an answer was lost")
+            self.suffer("an answer was lost")
             if self.rng.random() < 0.5:
                 await asyncio.sleep(NEVER_S)
             raise ConnectionResetError("the answer was lost")
@@ -160,11 +162,11 @@ class SimulatedVenue:
     async def place(self, ticket: OrderTicket) -> VenueOrder:
         await self._wire()
         if self._hits(self.faults.refused):
-            self.note(f"refused {self.labels.get(ticket.client_order_id)}")
+            self.suffer("refused order", str(self.labels.get(ticket.client_order_id)))
             raise VenueRefused("no")
         if self._hits(self.faults.late):
             delay = self.rng.uniform(0, 6)
-            self.note(f"{self.labels.get(ticket.client_order_id)} travels for {delay:.2f} s")
+            self.suffer("order travels", f"{delay:.2f} s: {self.labels.get(ticket.client_order_id)}")
             asyncio.get_running_loop().call_later(delay, self._arrive, ticket)
             await asyncio.sleep(self.rng.choice((0.2, 0.2, NEVER_S)))
             raise ConnectionResetError("cut on the way")
@@ -202,7 +204,9 @@ class SimulatedVenue:
 
     async def open_orders(self, symbols: Sequence[str]) -> tuple[VenueOrder, ...]:
         await self._wire()
-        if not self._hits(self.faults.stale_lists):
+        if self._hits(self.faults.stale_lists):
+            self.suffer("a list was stale")
+        else:
             seen = [self._seen(one) for one in self.truth.values()]
             self._list = tuple(one for one in seen if not one.status.is_final)
         found = self._list
@@ -213,7 +217,8 @@ class SimulatedVenue:
         await self._wire()
         start, shown = int(after or 0), self._shown()
         page, end = shown[start : start + 3], max(start, min(start + 3, len(shown)))
-        if self._hits(self.faults.repeated_fills):
+        if page and self._hits(self.faults.repeated_fills):
+            self.suffer("fills were told twice")
             page = [*shown[max(0, start - 2) : start], *page, *page]
             self.rng.shuffle(page)
         await self._back()

@@ -138,7 +138,7 @@ class Weather:
     rng: random.Random
     lost_commits: float = 0.0
     aims_at: str = ""
-    note: Callable[[str], None] = field(default=lambda _: None)
+    suffer: Callable[[str], None] = field(default=lambda _: None)
 
     def hits(self, chance: float) -> bool:
         return chance > 0 and self.rng.random() < chance
@@ -185,10 +185,10 @@ class SimulatedManager(Statements):
             raise
         if self._weather.takes(inside):
             if self._weather.hits(0.5):
-                self._weather.note("the answer to a commit was lost")
+                self._weather.suffer("the answer to a commit was lost")
                 self._real.run(leave(None, None, None))
             else:
-                self._weather.note("a commit was lost")
+                self._weather.suffer("a commit was lost")
                 lost = OutcomeUnknown("the connection broke during COMMIT")
                 with suppress(OutcomeUnknown):
                     self._real.run(leave(OutcomeUnknown, lost, None))

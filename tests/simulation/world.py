@@ -4,6 +4,7 @@ everything heals, and what the venue knows is held against what we have written.
 import asyncio
 import hashlib
 import random
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -31,7 +32,8 @@ from tests.simulation.virtual import (
 START = datetime(2026, 1, 5, 12, 0, tzinfo=UTC)
 CASH = Decimal(1_000_000)
 SYMBOL = "BTC/USDT"
-SAFETY_S, HEALING_S, LOOK_EVERY_S = 60.0, 600.0, 20.0
+HEALING_S, LOOK_EVERY_S = 600.0, 20.0
+WEATHER_LASTS_S = 300.0
 SEND_WINDOW = timedelta(seconds=6)
 """Of the executor, and what a venue's clock may be behind."""
 AIMS = ("begin_send", "begin_send", "move_order", "apply_fill", "INSERT INTO orders")
@@ -63,6 +65,35 @@ END $$;
 APPROVE = "SELECT simulated_approval($1, $2, $3, $4, $5, $6, $7, $8)"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Span:
+    """How long faults fly, how many orders live in that time, and how many troubles there are besides what the venue
+    and the wire do at every question."""
+
+    seconds: float
+    orders: tuple[int, int]
+    troubles: tuple[int, int]
+
+
+MINUTE = Span(seconds=60.0, orders=(4, 8), troubles=(2, 5))
+HOUR = Span(seconds=3_600.0, orders=(220, 260), troubles=(260, 300))
+FAULTS = {
+    "death": "a process died",
+    "takeover": "a process was taken over while it stood still",
+    "stands still": "a process stood still",
+    "silence": "the venue fell silent",
+    "a question was lost": "a question was lost on its way to the venue",
+    "an answer was lost": "an answer of the venue was lost",
+    "a commit was lost": "a commit was lost",
+    "the answer to a commit was lost": "the answer to a commit was lost",
+    "order travels": "an order came late, its sender having given up",
+    "a list was stale": "a list of open orders was stale",
+    "fills were told twice": "fills were repeated and reordered",
+    "refused order": "an order was refused",
+}
+"""What the journal calls them, and what they are."""
+
+
 class Broken(AssertionError):
     """A promise that did not hold in a world, with the seed that shows it."""
 
@@ -88,13 +119,15 @@ class Process:
 class World:
     seed: int
     real: RealDatabase
+    span: Span = MINUTE
     journal: list[str] = field(default_factory=list)
+    figures: Counter[str] = field(default_factory=Counter)
 
     def __post_init__(self) -> None:
         self.rng = random.Random(self.seed)
         self.loop = VirtualLoop(random.Random(self.rng.random()))
         self.clock = VirtualClock(self.loop, START)
-        self.weather = Weather(random.Random(self.rng.random()), note=self.note)
+        self.weather = Weather(random.Random(self.rng.random()), suffer=self.suffer)
         self.delivered: set[UUID] = set()
         self.approvals: dict[UUID, OrderApproved] = {}
         self.process: Process | None = None
@@ -103,6 +136,10 @@ class World:
 
     def note(self, what: str) -> None:
         self.journal.append(f"{self.loop.time():9.3f} {what}")
+
+    def suffer(self, fault: str, details: str = "") -> None:
+        self.figures[FAULTS[fault]] += 1
+        self.note(f"{fault} {details}".rstrip())
 
     def digest(self) -> str:
         return hashlib.sha256("\n".join(self.journal).encode()).hexdigest()
@@ -130,11 +167,15 @@ class World:
     async def _live(self) -> None:
         self._settle_in()
         await self._start_process()
-        draws = [self._approve() for _ in range(self.rng.randint(4, 8))]
-        troubles = [self._trouble() for _ in range(self.rng.randint(2, 5))]
-        await asyncio.gather(self._trade(SAFETY_S), *draws, *troubles)
+        draws = [self._approve() for _ in range(self.rng.randint(*self.span.orders))]
+        troubles = [self._trouble() for _ in range(self.rng.randint(*self.span.troubles))]
+        await asyncio.gather(self._trade(self.span.seconds), self._changing_weather(), *draws, *troubles)
         await self._heal()
         self.check()
+        self.figures["orders"] += len(self.approvals)
+        self.figures["orders at the venue"] += len(self.venue.truth)
+        self.figures["fills"] += len(self.venue.filled)
+        self.figures["processes"] += len(self.processes)
 
     def _settle_in(self) -> None:
         run, manager = self.real.run, self.real.manager
@@ -146,15 +187,24 @@ class World:
         self.strategy: UUID = run(manager.fetchval("SELECT id FROM strategies WHERE name = 'sim'"))
         self.venue = SimulatedVenue(
             name="sim", symbol=SYMBOL, clock=self.clock, rng=random.Random(self.rng.random()), cash=CASH,
-            note=self.note,
+            note=self.note, suffer=self.suffer,
         )  # fmt: skip
+        self._draw_weather()
+
+    async def _changing_weather(self) -> None:
+        while self.loop.time() + WEATHER_LASTS_S < self.span.seconds:
+            await asyncio.sleep(WEATHER_LASTS_S)
+            self._draw_weather()
+
+    def _draw_weather(self) -> None:
         draw = self.rng.random
+        is_silent = self.venue.faults.silent
         self.venue.faults = Faults(
             unheard=draw() * 0.4 if draw() < 0.5 else 0, unanswered=draw() * 0.4 if draw() < 0.6 else 0,
             late=draw() * 0.8 if draw() < 0.5 else 0, refused=0.2 if draw() < 0.2 else 0,
             stale_lists=draw() * 0.5 if draw() < 0.3 else 0, repeated_fills=0.5 if draw() < 0.4 else 0,
             fills_lag_s=draw() * 20 if draw() < 0.5 else 0, delay_s=draw() ** 4 * 3,
-            skew_s=self.rng.uniform(-1, 1) if draw() < 0.3 else 0,
+            skew_s=self.rng.uniform(-1, 1) if draw() < 0.3 else 0, silent=is_silent,
         )  # fmt: skip
         self.weather.lost_commits = draw() * 0.1 if draw() < 0.5 else 0
         self.liquidity = draw() ** 2
@@ -225,7 +275,7 @@ class World:
 
     async def _approve(self) -> None:
         """An approval at some time, sometimes wanted cancelled later."""
-        await asyncio.sleep(self.rng.uniform(0, SAFETY_S * 0.7))
+        await asyncio.sleep(self.rng.uniform(0, self.span.seconds * 0.7))
         now, quantity = self.clock.now(), Decimal(self.rng.randint(1, 50)) / 100
         side = Side.SELL if self.rng.random() < 0.3 and self._free("BTC") >= quantity else Side.BUY
         signal, verdict, reservation, approval = ids = [new_id(now) for _ in range(4)]
@@ -264,9 +314,9 @@ class World:
         return found or Decimal(0)
 
     async def _trouble(self) -> None:
-        await asyncio.sleep(self.rng.uniform(0, SAFETY_S))
+        await asyncio.sleep(self.rng.uniform(0, self.span.seconds))
         kind = self.rng.choice(("death", "death", "takeover", "silence", "stands still"))
-        self.note(kind)
+        self.suffer(kind)
         assert self.process is not None
         if kind == "silence":
             self.venue.faults.silent = True
