@@ -8,7 +8,7 @@ from uuid import UUID
 
 from mastertrade.domain.events import Event, OrderApproved
 from mastertrade.domain.market import Candle, Instrument
-from mastertrade.domain.orders import ApprovedOrder, Environment, OrderType, Side
+from mastertrade.domain.orders import ORDINARY, ApprovedOrder, Environment, OrderType, Side, Terms
 from mastertrade.exchanges.paper import PaperVenue
 from mastertrade.messaging.bus import DeadLetter
 from mastertrade.order_executor.config import ExecutorSettings
@@ -66,10 +66,19 @@ class Desk:
     lease: Lease
 
     async def approve(
-        self, side: Side = Side.BUY, quantity: str = "0.5", *, reserve: str | None = None, valid_for_s: float = 30
+        self,
+        side: Side = Side.BUY,
+        quantity: str = "0.5",
+        *,
+        reserve: str | None = None,
+        valid_for_s: float = 30,
+        limit: str | None = None,
+        terms: Terms = ORDINARY,
     ) -> OrderApproved:
         """A signal, verdict, reservation and approval, committed."""
         now = self.clock.now()
+        price = None if limit is None else Decimal(limit)
+        type_ = OrderType.MARKET if price is None else OrderType.LIMIT
         ids = [new_id(now) for _ in range(4)]
         signal_id, verdict_id, reservation_id, approval_id = ids
         async with self.manager.transaction() as tx:
@@ -109,8 +118,8 @@ class Desk:
             )
             await tx.execute(
                 "INSERT INTO approvals (id, verdict_id, signal_id, strategy_id, account_id, instrument_id, side, "
-                "order_type, quantity, reduces, reservation_id, approved_at, valid_until) "
-                "VALUES ($1, $2, $3, $4, $5, $6, $7, 'MARKET', $8, $9, $10, $11, $12)",
+                "order_type, quantity, reduces, reservation_id, approved_at, valid_until, limit_price) "
+                "VALUES ($1, $2, $3, $4, $5, $6, $7, $13, $8, $9, $10, $11, $12, $14)",
                 approval_id,
                 verdict_id,
                 signal_id,
@@ -123,6 +132,8 @@ class Desk:
                 reservation_id,
                 now,
                 now + timedelta(seconds=valid_for_s),
+                type_.value,
+                price,
             )
         return OrderApproved(
             id=new_id(now),
@@ -139,12 +150,13 @@ class Desk:
                 instrument_id=self.instrument.id,
                 symbol=self.instrument.symbol,
                 side=side,
-                type=OrderType.MARKET,
+                type=type_,
                 quantity=Decimal(quantity),
-                limit_price=None,
+                limit_price=price,
                 reduces=side is Side.SELL,
                 approved_at=now,
                 valid_until=now + timedelta(seconds=valid_for_s),
+                terms=terms,
             ),
         )
 

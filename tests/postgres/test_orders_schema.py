@@ -87,9 +87,18 @@ async def test_a_change_no_order_may_make_is_refused(orders: Orders) -> None:
         "status = 'MELTED'": "not legal",
     }
     for column in ("id", "account_id", "approval_id"):
-        changes[f"{column} = gen_random_uuid()"] = "identity, side and quantity never change"
-    for other in ("client_order_id = 'other'", "instrument_id = 99", "side = 'SELL'", "quantity = 2", "attempt = 2"):
-        changes[other] = "identity, side and quantity never change"
+        changes[f"{column} = gen_random_uuid()"] = "identity, side, quantity and terms never change"
+    for other in (
+        "client_order_id = 'other'",
+        "instrument_id = 99",
+        "side = 'SELL'",
+        "quantity = 2",
+        "attempt = 2",
+        "post_only = true",
+        "time_in_force = 'FOK'",
+        "reduce_only = true",
+    ):
+        changes[other] = "identity, side, quantity and terms never change"
     for change, complaint in changes.items():
         with pytest.raises(ConstraintViolated, match=complaint):
             await orders.db.execute(f"UPDATE orders SET {change} WHERE id = $1", order)

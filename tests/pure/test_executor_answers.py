@@ -71,17 +71,20 @@ def test_every_move_an_answer_asks_for_is_legal_and_never_a_fill(
     ours: OrderStatus, theirs: OrderStatus, filled: str
 ) -> None:
     for booked in ("0", "1", "2"):
-        move = move_for(order(ours, booked), answer(theirs, filled))
+        move = move_for(order(ours, booked), answer(theirs, filled), at=NOW)
         assert move is None or (move in LEGAL_MOVES[ours] and move is not OrderStatus.FILLED)
 
 
 def test_an_end_waits_until_the_fills_the_venue_counted_are_booked() -> None:
-    assert move_for(order(OrderStatus.PARTIALLY_FILLED, "0.5"), answer(OrderStatus.CANCELED, "1")) is None
-    assert move_for(order(OrderStatus.PARTIALLY_FILLED, "1"), answer(OrderStatus.CANCELED, "1")) is OrderStatus.CANCELED
+    assert move_for(order(OrderStatus.PARTIALLY_FILLED, "0.5"), answer(OrderStatus.CANCELED, "1"), at=NOW) is None
+    assert (
+        move_for(order(OrderStatus.PARTIALLY_FILLED, "1"), answer(OrderStatus.CANCELED, "1"), at=NOW)
+        is OrderStatus.CANCELED
+    )
 
 
 def test_a_filled_order_found_after_silence_is_open_until_its_fills_are_booked() -> None:
-    assert move_for(order(OrderStatus.UNKNOWN), answer(OrderStatus.FILLED, "2")) is OrderStatus.OPEN
+    assert move_for(order(OrderStatus.UNKNOWN), answer(OrderStatus.FILLED, "2"), at=NOW) is OrderStatus.OPEN
 
 
 def silence(**changes: Any) -> Silence:

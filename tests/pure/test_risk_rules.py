@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from mastertrade.domain.market import InstrumentKind, InstrumentStatus
+from mastertrade.domain.orders import Terms
 from mastertrade.domain.risk import Disposition, TradingMode
 from mastertrade.domain.strategy import SignalType
 from mastertrade.risk_manager.asset_classes import AssetClass
@@ -123,6 +124,14 @@ def test_an_exit_gives_up_no_more_than_is_free() -> None:
     judgement = judged(exit_(base_free=Decimal("0.049955")))
     assert judgement.verdict.disposition is Disposition.REDUCED
     assert judgement.verdict.approved_quantity == Decimal("0.04995")
+
+
+def test_a_reduce_only_sale_gives_up_no_more_than_its_strategy_holds() -> None:
+    """The account may hold more of it, for others."""
+    for reduce_only, sold in ((True, Decimal("0.05")), (False, Decimal(1))):
+        wanted = signal(SignalType.SELL, quantity=Decimal(1), terms=Terms(reduce_only=reduce_only))
+        case = exit_(signal=wanted, position_quantity=Decimal("0.05"), base_free=Decimal(2))
+        assert judged(case).verdict.approved_quantity == sold
 
 
 @pytest.mark.parametrize(

@@ -9,12 +9,13 @@ from typing import Annotated, Any, Final
 import typer
 
 from mastertrade.cli.application import Json, open_everything, run, with_database
+from mastertrade.cli.order_terms import read_terms, terms_words
 from mastertrade.cli.output import Cell, bad, bold, dim, emit_json, facts, good, show, table, warning
 from mastertrade.cli.risk_check import read_order
 from mastertrade.cli.trading import actor
 from mastertrade.cli.wording import NOTHING, amount, moment, price, words
 from mastertrade.domain.market import canonical_symbol
-from mastertrade.domain.orders import OrderStatus
+from mastertrade.domain.orders import OrderStatus, Side
 from mastertrade.doors import cancels, manual_orders
 from mastertrade.shared.errors import NotFound, UsageError
 from mastertrade.shared.postgres_manager import PostgresManager
@@ -77,6 +78,10 @@ def place_order(
     account: Annotated[str, typer.Option("--account", help="Its name or id; else the newest.")] = "",
     strategy: Annotated[str, typer.Option("--strategy", help="Whose position it changes; else one by hand.")] = "",
     limit: Annotated[str, typer.Option("--limit", help="The worst price it may trade at; else the market's.")] = "",
+    tif: Annotated[str, typer.Option("--tif", help="gtc, ioc, fok or gtd: how long it stands.")] = "",
+    until: Annotated[str, typer.Option("--until", help="When it ends, in UTC; makes it gtd.")] = "",
+    post_only: Annotated[bool, typer.Option("--post-only", help="Refused where it would trade at once.")] = False,
+    reduce_only: Annotated[bool, typer.Option("--reduce-only", help="Never more than is held.")] = False,
     reason: Annotated[str, typer.Option("--reason", help="Why; kept with the order.")] = "",
     wait: Wait = 10,
     as_json: Json = False,
@@ -87,11 +92,20 @@ def place_order(
     the market's time. Ends with code 1 where it is refused.
     """
     type_, quantity, symbol = read_order(order_words)
+    terms = read_terms(
+        Side(type_.value),
+        tif=tif,
+        until=until,
+        post_only=post_only,
+        reduce_only=reduce_only,
+        has_limit=bool(limit),
+    )
     wish = Wish(
         type=type_,
         symbol=symbol,
         quantity=quantity,
         limit_price=_price(limit) if limit else None,
+        terms=terms,
         account=account or None,
         strategy=strategy or None,
         actor=actor(),
@@ -189,7 +203,7 @@ async def _show(name: str, as_json: bool) -> None:
         facts(
             [
                 ("order", f"{row['client_order_id']}  {row['id']}"),
-                ("asked for", asked + (f" at {price(row['price'])}" if row["price"] else "")),
+                ("asked for", asked + (f" at {price(row['price'])}" if row["price"] else "") + terms_words(row)),
                 ("of", f"{row['strategy'] or NOTHING} on {row['account']} ({row['environment']})"),
                 ("state", _state(row["status"])),
                 ("filled", f"{amount(row['filled_quantity'])} at {price(row['avg_fill_price'])}, fee {paid}"),
@@ -311,6 +325,8 @@ def _print_placed(wished: Wished, came: Row, is_heard: bool) -> None:
     at = f"about {price(Decimal(repr(signal.price)))}"
     if signal.limit_price is not None:
         at = f"{price(signal.limit_price)} or better, the market is at {at}"
+    if told := str(signal.terms):
+        at = f"{at}; {told}"
     rows: list[tuple[str, Cell]] = [
         ("wished for", f"{signal.type} {asked} {signal.symbol} at {at}"),
         ("on", f"{wished.account}, by {wished.strategy}, market time {moment(signal.raised_at)} UTC"),

@@ -1,7 +1,8 @@
 -- name: order_list
 -- Why: orders for people, the newest first; the order in which they were written, which in a replay need not be that of the market's time.
 SELECT o.id, o.client_order_id, a.name AS account, s.name AS strategy, o.symbol, o.side, o.order_type, o.quantity,
-       o.filled_quantity, o.price, o.avg_fill_price, o.commission, o.commission_asset, o.status, o.order_time, o.update_time
+       o.filled_quantity, o.price, o.avg_fill_price, o.commission, o.commission_asset, o.status, o.order_time, o.update_time,
+       o.time_in_force, o.expires_at, o.post_only, o.reduce_only
   FROM orders o
   JOIN accounts a ON a.id = o.account_id
   LEFT JOIN strategies s ON s.id = o.strategy_id

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 from enum import StrEnum
+from typing import Final
 from uuid import UUID
 
 
@@ -18,6 +19,77 @@ class OrderType(StrEnum):
     LIMIT = "LIMIT"
     STOP_LOSS = "STOP_LOSS"
     TAKE_PROFIT = "TAKE_PROFIT"
+
+
+class TimeInForce(StrEnum):
+    """Good till cancelled; immediate or cancel: what does not trade at once ends; fill or kill: all at once or
+    nothing; good till its time."""
+
+    GTC = "GTC"
+    IOC = "IOC"
+    FOK = "FOK"
+    GTD = "GTD"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terms:
+    """How long an order stands, and what it must not do: take what rests, or turn a position over. ValueError for what
+    does not go together."""
+
+    time_in_force: TimeInForce = TimeInForce.GTC
+    expires_at: datetime | None = None
+    post_only: bool = False
+    reduce_only: bool = False
+
+    def __post_init__(self) -> None:
+        life = self.time_in_force
+        if life is TimeInForce.GTD and self.expires_at is None:
+            raise ValueError("time in force GTD: there is no time at which it ends; give one (--until), or use GTC")
+        if life is not TimeInForce.GTD and self.expires_at is not None:
+            raise ValueError(
+                f"time in force {life}: it does not end at a time, and {self.expires_at:%Y-%m-%d %H:%M:%S} UTC was "
+                "given; use GTD, or leave the time out"
+            )
+        if self.post_only and self.trades_at_once:
+            raise ValueError(
+                f"time in force {life}: it trades at once or ends, and a post-only order never trades at once; "
+                "post-only goes with GTC and GTD"
+            )
+
+    @property
+    def trades_at_once(self) -> bool:
+        return self.time_in_force in (TimeInForce.IOC, TimeInForce.FOK)
+
+    def is_over(self, at: datetime) -> bool:
+        return self.expires_at is not None and at >= self.expires_at
+
+    def require_fit(self, side: Side, *, has_limit: bool) -> None:
+        """ValueError where an order of this side and price cannot have these terms."""
+        if not has_limit and (self.time_in_force is not TimeInForce.GTC or self.post_only):
+            what = "post-only" if self.post_only else f"time in force {self.time_in_force}"
+            raise ValueError(f"{what}: a market order cannot have it; give a limit price (--limit), or leave it out")
+        if self.reduce_only and side is Side.BUY:
+            raise ValueError(
+                "reduce-only BUY: a spot position is reduced by selling; use SELL, or leave reduce-only out"
+            )
+
+    def require_time_left(self, now: datetime) -> None:
+        """ValueError where it would have ended before it began."""
+        if self.is_over(now):
+            raise ValueError(
+                f"until {self.expires_at:%Y-%m-%d %H:%M:%S} UTC: that is not after the market's present, "
+                f"{now:%Y-%m-%d %H:%M:%S} UTC; give a later time"
+            )
+
+    def __str__(self) -> str:
+        """In words, nothing for an ordinary order."""
+        until = f" until {self.expires_at:%Y-%m-%d %H:%M:%S} UTC" if self.expires_at else ""
+        life = "" if self.time_in_force is TimeInForce.GTC else f"{self.time_in_force}{until}"
+        flags = ("post-only" if self.post_only else "", "reduce-only" if self.reduce_only else "")
+        return ", ".join(one for one in (life, *flags) if one)
+
+
+ORDINARY: Final = Terms()
 
 
 class Environment(StrEnum):
@@ -94,6 +166,10 @@ class ApprovedOrder:
     reduces: bool
     approved_at: datetime
     valid_until: datetime
+    terms: Terms = ORDINARY
+
+    def __post_init__(self) -> None:
+        self.terms.require_fit(self.side, has_limit=self.limit_price is not None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,6 +196,7 @@ class Order:
     signed_at: datetime | None
     send_by: datetime | None
     unknown_since: datetime | None
+    terms: Terms = ORDINARY
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

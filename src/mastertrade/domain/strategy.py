@@ -6,6 +6,8 @@ from decimal import Decimal
 from enum import StrEnum
 from uuid import UUID
 
+from mastertrade.domain.orders import ORDINARY, Terms
+
 
 class StrategyStatus(StrEnum):
     PENDING_BACKTEST = "pending_backtest"
@@ -63,3 +65,4 @@ class Signal:
     evidence: dict[str, float | str] = field(default_factory=dict)
     quantity: Decimal | None = None
     limit_price: Decimal | None = None
+    terms: Terms = ORDINARY

@@ -14,7 +14,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any, Final
 
-from mastertrade.domain.orders import Fill, OrderStatus, OrderType, Side
+from mastertrade.domain.orders import Fill, OrderStatus, OrderType, Side, Terms
 from mastertrade.exchanges.ccxt_library import REQUEST_TIMEOUT_S, open_client
 from mastertrade.exchanges.exchange import FillPage, OrderTicket, VenueOrder, VenueRefused
 from mastertrade.exchanges.key_rights import KeyReport, KeyRights, KeysRefused, binance_rights
@@ -157,6 +157,7 @@ class CcxtVenue:
             "clientOrderId": ticket.client_order_id,
             "timestamp": _ms(ticket.signed_at + self._ahead),
             "recvWindow": min((ticket.send_by - ticket.signed_at) // MILLISECOND, LONGEST_WINDOW_MS),
+            **_terms(ticket.terms),
         }
         with _hearing() as heard:
             try:
@@ -327,6 +328,13 @@ class CcxtVenue:
             status=status,
             limit_price=Decimal(str(given["price"])) if given.get("type") == "limit" else None,
         )
+
+
+def _terms(terms: Terms) -> dict[str, Any]:
+    """In ccxt's words. Spot markets know no end at a time, which the executor's cancel makes, and nothing to reduce."""
+    if terms.post_only:
+        return {"postOnly": True}
+    return {"timeInForce": terms.time_in_force.value} if terms.trades_at_once else {}
 
 
 @contextmanager

@@ -6,7 +6,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Protocol
 
-from mastertrade.domain.orders import Fill, OrderStatus, OrderType, Side
+from mastertrade.domain.orders import ORDINARY, Fill, OrderStatus, OrderType, Side, Terms
 from mastertrade.shared.errors import Refused
 
 
@@ -18,7 +18,8 @@ class VenueRefused(Refused):
 class OrderTicket:
     """What goes over the wire: built from an approved order that is already written as SUBMITTING.
 
-    The venue must not accept it after ``send_by``: that turns a later "no such order" into proof of absence.
+    The venue must not accept it after ``send_by``: that turns a later "no such order" into proof of absence. Terms that
+    a venue does not know (an end at a time, on most spot markets) are kept by whoever sent it.
     """
 
     client_order_id: str
@@ -29,6 +30,7 @@ class OrderTicket:
     limit_price: Decimal | None
     signed_at: datetime
     send_by: datetime
+    terms: Terms = ORDINARY
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,10 +1,9 @@
 """The paper venue: real prices, paper money, and books of its own that only it writes.
 
 A market order fills at the first price the venue learns after accepting it: for candles, the next bar's open,
-worsened by half the spread and the slippage of the cost model that the backtest uses too. A limit order a bar opens
-beyond takes what is there, at that same price and fee; else it is filled at its limit, as a maker, when the bar
-touches it. The venue keeps its truth in its own schema over its own connection and commits, so that it can disagree
-with us as a real exchange can.
+worsened by half the spread and the slippage of the cost model that the backtest uses too. What a limit order becomes
+is decided in ``paper_matching``. The venue keeps its truth in its own schema over its own connection and commits, so
+that it can disagree with us as a real exchange can.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,6 +15,7 @@ from typing import Any
 from mastertrade.domain.market import Candle, Instrument
 from mastertrade.domain.orders import Fill, OrderStatus, OrderType, Side, round_down, round_up
 from mastertrade.exchanges.exchange import FillPage, OrderTicket, VenueOrder, VenueRefused
+from mastertrade.exchanges.paper_matching import End, Rest, Trade, meet
 from mastertrade.quant.costs import BUY_SIGN, SELL_SIGN, Costs, fee, fill_price
 from mastertrade.shared.clock import Clock
 from mastertrade.shared.failpoints import Failpoints
@@ -83,6 +83,9 @@ class PaperVenue:
                 type=ticket.type.value,
                 quantity=ticket.quantity,
                 limit_price=ticket.limit_price,
+                time_in_force=ticket.terms.time_in_force.value,
+                expires_at=ticket.terms.expires_at,
+                post_only=ticket.terms.post_only,
                 accepted_at=self._clock.now(),
             )
         finally:
@@ -164,12 +167,20 @@ class PaperVenue:
         instrument, side = self._instruments[candle.symbol], Side(row["side"])
         if row["accepted_at"] > candle.open_time:
             return False
-        price, limit = self._market_price(candle, side, instrument), row["limit_price"]
-        is_maker = limit is not None and (price > limit if side is Side.BUY else price < limit)
-        if is_maker:
-            if not _touches(candle, side, limit):
-                return False
-            price = limit
+        outcome = meet(row, candle, self._market_price(candle, side, instrument))
+        if isinstance(outcome, Rest):
+            if outcome.is_first:
+                await QUERIES.execute(self._manager, "rest", order_id=row["id"])
+            return False
+        if isinstance(outcome, End):
+            await QUERIES.execute(
+                self._manager, "end", order_id=row["id"], status=outcome.status.value, reason=outcome.reason
+            )
+            return True
+        return await self._fill(row, outcome, candle, instrument)
+
+    async def _fill(self, row: Mapping[str, Any], trade: Trade, candle: Candle, instrument: Instrument) -> bool:
+        side, price, is_maker = Side(row["side"]), trade.price, trade.is_maker
         quantity: Decimal = row["quantity"]
         notional = quantity * price
         commission = round_up(fee(quantity, price, self._maker_fee if is_maker else self._taker_fee), FEE_STEP)
@@ -210,12 +221,6 @@ class PaperVenue:
             )
         if ticket.type not in (OrderType.MARKET, OrderType.LIMIT):
             raise VenueRefused(f"{self._name}: order type {ticket.type} is not offered; use MARKET or LIMIT")
-
-
-def _touches(candle: Candle, side: Side, limit: Decimal) -> bool:
-    if side is Side.BUY:
-        return Decimal(str(candle.low)) <= limit
-    return Decimal(str(candle.high)) >= limit
 
 
 def _exchange_id(order_id: int) -> str:

@@ -1,7 +1,9 @@
 -- name: accept
 -- Why: an order exists at the venue from the moment this row commits.
-INSERT INTO paper_venue.orders (account, client_order_id, symbol, side, type, quantity, limit_price, accepted_at)
-VALUES (:account, :client_order_id, :symbol, :side, :type, :quantity, :limit_price, :accepted_at)
+INSERT INTO paper_venue.orders (account, client_order_id, symbol, side, type, quantity, limit_price, time_in_force, expires_at,
+                                post_only, accepted_at)
+VALUES (:account, :client_order_id, :symbol, :side, :type, :quantity, :limit_price, :time_in_force, :expires_at, :post_only,
+        :accepted_at)
 RETURNING id;
 
 -- name: find
@@ -11,7 +13,8 @@ SELECT id, client_order_id, symbol, side, quantity, limit_price, filled_quantity
 
 -- name: resting
 -- Why: what the next price may fill, in the order it came.
-SELECT id, client_order_id, symbol, side, type, quantity, limit_price, filled_quantity, status, reason, accepted_at
+SELECT id, client_order_id, symbol, side, type, quantity, limit_price, filled_quantity, status, reason, accepted_at,
+       time_in_force, expires_at, post_only, has_rested
   FROM paper_venue.orders WHERE account = :account AND status = 'OPEN' AND id > :after ORDER BY id LIMIT :page;
 
 -- name: fill
@@ -22,6 +25,14 @@ SELECT paper_venue.fill(:order_id, :price, :commission, :is_maker, :at, :pay_ass
 -- Why: only a resting order can be cancelled.
 UPDATE paper_venue.orders SET status = 'CANCELED', reason = 'canceled on request'
  WHERE account = :account AND client_order_id = :client_order_id AND status = 'OPEN';
+
+-- name: rest
+-- Why: a post-only order that did not trade at its first price has become a maker.
+UPDATE paper_venue.orders SET has_rested = true WHERE id = :order_id AND status = 'OPEN';
+
+-- name: end
+-- Why: what may not rest, or has rested long enough, ends at the venue by itself.
+UPDATE paper_venue.orders SET status = :status, reason = :reason WHERE id = :order_id AND status = 'OPEN';
 
 -- name: fills_after
 -- Why: the list of own executions every real venue offers, oldest first.

@@ -16,16 +16,19 @@ _UNANSWERED = frozenset({OrderStatus.SUBMITTING, OrderStatus.UNKNOWN})
 _ENDED_UNFILLED = frozenset({OrderStatus.CANCELED, OrderStatus.EXPIRED, OrderStatus.REJECTED})
 
 
-def move_for(order: Order, theirs: VenueOrder) -> OrderStatus | None:
+def move_for(order: Order, theirs: VenueOrder, *, at: datetime) -> OrderStatus | None:
     """The move our order makes on hearing ``theirs``; None when it stays.
 
     Fills are booked one by one from the venue's own list, so an answer never makes an order FILLED: it only tells
-    that the order is there. An end without fills waits until every fill the venue counted is booked.
+    that the order is there. An end without fills waits until every fill the venue counted is booked. Cancelled after
+    its own time has ended is expired: not every venue knows that time, and then it is we who cancel.
     """
     if order.status.is_final:
         return None
     if theirs.status in _ENDED_UNFILLED and order.filled_quantity >= theirs.filled_quantity:
         end = theirs.status
+        if end is OrderStatus.CANCELED and order.terms.is_over(at):
+            end = OrderStatus.EXPIRED
         return end if end in LEGAL_MOVES[order.status] else OrderStatus.CANCELED
     if order.status in _UNANSWERED:
         return OrderStatus.OPEN

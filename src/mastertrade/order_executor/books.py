@@ -61,7 +61,7 @@ class Books:
 
     async def hear(self, order: Order, answer: VenueOrder) -> None:
         """Make the move that a venue's answer asks for."""
-        to = move_for(order, answer)
+        to = move_for(order, answer, at=self._clock.now())
         if to is not None:
             payload = {"status": answer.status.value, "reason": answer.reason}
             await self.move(order, to, source=THE_VENUE, payload=payload, exchange_order_id=answer.exchange_order_id)

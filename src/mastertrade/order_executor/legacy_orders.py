@@ -160,7 +160,7 @@ class LegacyOrders:
         assert order is not None, "the order is locked by this transaction"
         if order.status is OrderStatus.NEW and await self.move(tx, row, OrderStatus.SUBMITTING):
             order = replace(order, status=OrderStatus.SUBMITTING)
-        to = move_for(order, legacy_reports.venue_order(order, report, report.status))
+        to = move_for(order, legacy_reports.venue_order(order, report, report.status), at=self._clock.now())
         return to is not None and await self._step(tx, order_id, to, told=report.status)
 
     async def _step(self, tx: Transaction, order_id: UUID, to: OrderStatus, *, told: OrderStatus) -> bool:

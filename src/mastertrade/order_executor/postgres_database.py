@@ -16,6 +16,8 @@ from mastertrade.domain.orders import (
     OrderStatus,
     OrderType,
     Side,
+    Terms,
+    TimeInForce,
     client_order_id,
 )
 from mastertrade.exchanges.exchange import VenueOrder
@@ -101,6 +103,10 @@ class ExecutorPostgresDatabase:
             reduces=approval.reduces,
             order_time=at,
             valid_until=approval.valid_until,
+            time_in_force=approval.terms.time_in_force.value,
+            expires_at=approval.terms.expires_at,
+            post_only=approval.terms.post_only,
+            reduce_only=approval.terms.reduce_only,
             **self._fence,
         )
         return created
@@ -362,4 +368,10 @@ def _order(row: Mapping[str, Any]) -> Order:
         signed_at=row["signed_at"],
         send_by=row["send_by"],
         unknown_since=row["unknown_since"],
+        terms=Terms(
+            time_in_force=TimeInForce(row["time_in_force"]),
+            expires_at=row["expires_at"],
+            post_only=row["post_only"],
+            reduce_only=row["reduce_only"],
+        ),
     )

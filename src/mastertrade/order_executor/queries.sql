@@ -1,9 +1,11 @@
 -- name: create_order
 -- Why: the order exists before it is sent; one approval and attempt is one order, whatever is delivered twice.
 INSERT INTO orders (id, approval_id, attempt, client_order_id, account_id, instrument_id, strategy_id, signal_id, reservation_id,
-                    symbol, order_type, side, quantity, price, reduces, environment, order_time, valid_until)
+                    symbol, order_type, side, quantity, price, reduces, environment, order_time, valid_until, time_in_force,
+                    expires_at, post_only, reduce_only)
 SELECT :id, :approval_id, :attempt, :client_order_id, a.id, :instrument_id, :strategy_id, :signal_id, :reservation_id,
-       :symbol, :order_type, :side, :quantity, :price, :reduces, a.environment, :order_time, :valid_until
+       :symbol, :order_type, :side, :quantity, :price, :reduces, a.environment, :order_time, :valid_until,
+       :time_in_force, :expires_at, :post_only, :reduce_only
   FROM require_lease(:role, :epoch), accounts a WHERE a.id = :account_id
 ON CONFLICT (approval_id, attempt) DO NOTHING
 RETURNING id;

@@ -100,6 +100,7 @@ class Sender:
             limit_price=order.price,
             signed_at=order.signed_at,
             send_by=order.send_by,
+            terms=order.terms,
         )
         try:
             async with asyncio.timeout(self._settings.venue_timeout_s):

@@ -180,15 +180,21 @@ class Watcher:
         """``unwanted``: who wants it cancelled. What others placed on the account is theirs to cancel, unless somebody
         asked us to."""
         await self._books.hear(order, answer)
-        too_old = order.order_time + timedelta(minutes=self._settings.order_timeout_minutes) < self._clock.now()
-        if too_old and unwanted is None and is_ours(order.client_order_id):
-            unwanted = f"open for over {self._settings.order_timeout_minutes} minutes"
+        if unwanted is None and is_ours(order.client_order_id):
+            unwanted = self._why_over(order)
         if (
             unwanted is not None
             and answer.status in (OrderStatus.OPEN, OrderStatus.PARTIALLY_FILLED)
             and order.status is not OrderStatus.UNKNOWN
         ):
             await self._cancel(order, unwanted)
+
+    def _why_over(self, order: Order) -> str | None:
+        """An order with a time of its own stands until then, any other as long as our settings let it."""
+        now, minutes = self._clock.now(), self._settings.order_timeout_minutes
+        if (ends := order.terms.expires_at) is not None:
+            return f"its time ended at {ends:%Y-%m-%d %H:%M:%S} UTC" if order.terms.is_over(now) else None
+        return f"open for over {minutes} minutes" if order.order_time + timedelta(minutes=minutes) < now else None
 
     async def _answer(self, question: Awaitable[T]) -> T:
         """What a venue tells in time, or NoAnswer. A database that is lost meanwhile is no matter of the venue's."""

@@ -16,6 +16,7 @@ from mastertrade.risk_manager.limits import GLOBAL, ScopedLimit, parse_limit_sco
 from mastertrade.shared.errors import NotFound, UsageError
 from mastertrade.shared.postgres_manager import Database, Row, Transaction
 from mastertrade.shared.queries import load_queries
+from mastertrade.shared.serialization import to_json_object
 
 QUERIES = load_queries(Path(__file__).with_name("queries.sql"))
 COMMITTED = "committed"
@@ -214,6 +215,7 @@ def _approval_row(order: SizedOrder, approval: ApprovedOrder) -> Mapping[str, An
         "stop_price": None if order.stop_price is None else str(order.stop_price),
         "reduces": approval.reduces,
         "valid_until": approval.valid_until.isoformat(),
+        "terms": to_json_object(approval.terms),
     }
 
 

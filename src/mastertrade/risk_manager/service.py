@@ -159,6 +159,7 @@ class RiskManager(Service):
             reduces=order.reduces,
             approved_at=at,
             valid_until=min(signal.valid_until, at + timedelta(seconds=float(limits.approval_valid_s))),
+            terms=signal.terms,
         )
 
     async def on_dead_letter(self, event: SignalRaised, tx: Transaction) -> None:

@@ -8,13 +8,13 @@ from typing import Final
 from uuid import UUID
 
 from mastertrade.domain.events import SignalRaised
-from mastertrade.domain.orders import round_down
+from mastertrade.domain.orders import ORDINARY, Side, Terms, round_down
 from mastertrade.domain.strategy import Signal, SignalType
 from mastertrade.messaging.bus import Bus
 from mastertrade.shared.errors import NotFound, Refused
 from mastertrade.shared.postgres_manager import PostgresManager, Transaction
 from mastertrade.shared.queries import load_queries
-from mastertrade.shared.serialization import new_id
+from mastertrade.shared.serialization import new_id, to_json_object
 
 QUERIES = load_queries(Path(__file__).with_name("manual.sql"))
 VALID: Final = timedelta(minutes=5)
@@ -32,6 +32,7 @@ class Wish:
     symbol: str
     quantity: Decimal | None
     limit_price: Decimal | None = None
+    terms: Terms = ORDINARY
     account: str | None = None
     strategy: str | None = None
     actor: str = ""
@@ -53,7 +54,8 @@ class ManualOrders:
         self._bus = bus
 
     async def place(self, wish: Wish) -> Wished:
-        """NotFound for an account, strategy or market that there is not; Refused for a quantity no order could have."""
+        """NotFound for an account, strategy or market that there is not; Refused for a quantity, price or terms that no
+        order could have."""
         async with self._manager.transaction() as tx:
             account = await QUERIES.fetchrow(tx, "hand_account", account=wish.account)
             if account is None:
@@ -66,9 +68,11 @@ class ManualOrders:
                 raise NotFound(f"{name} {known} of {account['venue']}, where account {account['name']} is")
             _require_steps(name, "quantity", wish.quantity, "lot", market["lot_size"])
             _require_steps(name, "limit price", wish.limit_price, "tick", market["tick_size"])
+            _require_terms(name, wish, at)
             strategy, named = await self._strategy(tx, wish.strategy, at)
             evidence: dict[str, float | str] = {"by_hand": wish.actor, "because": wish.reason or "an order by hand"}
             id, price = new_id(at), market["close"]
+            until = min(at + VALID, wish.terms.expires_at or at + VALID)
             bar_close = await QUERIES.fetchval(
                 tx,
                 "raise_signal_by_hand",
@@ -80,9 +84,10 @@ class ManualOrders:
                 quantity=wish.quantity,
                 price=Decimal(repr(price)),
                 limit_price=wish.limit_price,
+                terms=to_json_object(wish.terms),
                 evidence=evidence,
                 at=at,
-                valid_until=at + VALID,
+                valid_until=until,
             )
             signal = Signal(
                 id=id,
@@ -96,10 +101,11 @@ class ManualOrders:
                 price=price,
                 confidence=CERTAIN,
                 raised_at=at,
-                valid_until=at + VALID,
+                valid_until=until,
                 evidence=evidence,
                 quantity=wish.quantity,
                 limit_price=wish.limit_price,
+                terms=wish.terms,
             )
             raised = SignalRaised(id=new_id(at), occurred_at=at, correlation_id=signal.id, signal=signal)
             await self._bus.publish(raised, within=tx)
@@ -112,6 +118,14 @@ class ManualOrders:
         if row is None:
             raise NotFound(f"there is no strategy {name!r}; mastertrade strategy list shows them")
         return row["id"], row["name"]
+
+
+def _require_terms(symbol: str, wish: Wish, now: datetime) -> None:
+    try:
+        wish.terms.require_fit(Side(wish.type.value), has_limit=wish.limit_price is not None)
+        wish.terms.require_time_left(now)
+    except ValueError as error:
+        raise Refused(f"{symbol}: {error}") from None
 
 
 def _require_steps(symbol: str, what: str, value: Decimal | None, unit: str, step: Decimal) -> None:

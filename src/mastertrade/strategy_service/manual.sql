@@ -20,5 +20,5 @@ SELECT manual_strategy(:at);
 
 -- name: raise_signal_by_hand
 -- Why: an order by hand goes the way of every order, so that it is judged, reserved, sent once and explained like one.
-SELECT raise_signal_by_hand(:id, :strategy_id, :account_id, :instrument_id, :type, :quantity, :price, :limit_price, :evidence,
-                            :at, :valid_until);
+SELECT raise_signal_by_hand(:id, :strategy_id, :account_id, :instrument_id, :type, :quantity, :price, :limit_price, :terms,
+                            :evidence, :at, :valid_until);

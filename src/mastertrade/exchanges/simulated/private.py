@@ -13,7 +13,14 @@ from aiohttp import web
 
 from mastertrade.exchanges.simulated.faults import FaultKind, FaultScript
 from mastertrade.exchanges.simulated.http import answer_instead, cut_in_half
-from mastertrade.exchanges.simulated.matching import Execution, Resting, TradingAccount, TradingRefused
+from mastertrade.exchanges.simulated.matching import (
+    MANDATORY,
+    NOT_REQUIRED,
+    Execution,
+    Resting,
+    TradingAccount,
+    TradingRefused,
+)
 from mastertrade.exchanges.simulated.venue_time import VenueTime
 
 KEY_HEADER: Final = "X-MBX-APIKEY"
@@ -120,7 +127,7 @@ class PrivateRoutes:
             type=asked.get("type", ""),
             quantity=_decimal(asked, "quantity"),
             price=_decimal(asked, "price") if "price" in asked else None,
-            life=asked.get("timeInForce", "GTC"),
+            life=_life(asked),
             client_id=asked.get("newClientOrderId") or f"venue{now_ms}",
             now_ms=now_ms,
         )
@@ -164,6 +171,16 @@ class PrivateRoutes:
 
 def _named(asked: Asked) -> dict[str, Any]:
     return {"id": _whole(asked, "orderId")} if "orderId" in asked else {"client_id": asked.get("origClientOrderId")}
+
+
+def _life(asked: Asked) -> str:
+    """A limit order needs it, no other kind may have it."""
+    given, is_limit = asked.get("timeInForce"), asked.get("type") == "LIMIT"
+    if is_limit and given is None:
+        raise TradingRefused(MANDATORY, "Mandatory parameter 'timeInForce' was not sent, was empty/null, or malformed.")
+    if given is not None and asked.get("type") in ("MARKET", "LIMIT_MAKER"):
+        raise TradingRefused(NOT_REQUIRED, "Parameter 'timeInForce' sent when not required.")
+    return given or "GTC"
 
 
 def _whole(asked: Asked, name: str, otherwise: int | None = None) -> int:

@@ -69,6 +69,16 @@ CREATE TABLE IF NOT EXISTS orders (
         'NEW', 'SUBMITTING', 'UNKNOWN', 'OPEN', 'PARTIALLY_FILLED', 'PENDING_CANCEL', 'PENDING_REPLACE',
         'FILLED', 'CANCELED', 'EXPIRED', 'REJECTED', 'NOT_FOUND'))
 ) WITH (fillfactor = 85);
+ALTER TABLE orders
+    ADD COLUMN IF NOT EXISTS post_only boolean NOT NULL DEFAULT false,
+    ADD COLUMN IF NOT EXISTS reduce_only boolean NOT NULL DEFAULT false,
+    ADD COLUMN IF NOT EXISTS expires_at timestamptz,
+    ADD COLUMN IF NOT EXISTS time_in_force text NOT NULL DEFAULT 'GTC'
+        CONSTRAINT orders_time_in_force_is_known CHECK (time_in_force IN ('GTC', 'IOC', 'FOK', 'GTD'))
+        CONSTRAINT orders_gtd_has_its_time CHECK ((time_in_force = 'GTD') = (expires_at IS NOT NULL))
+        CONSTRAINT orders_terms_go_together CHECK (
+            (NOT post_only OR time_in_force IN ('GTC', 'GTD')) AND
+            (order_type = 'LIMIT' OR (time_in_force = 'GTC' AND NOT post_only)));
 CREATE INDEX IF NOT EXISTS orders_active ON orders (account_id, order_time)
     WHERE status NOT IN ('FILLED', 'CANCELED', 'EXPIRED', 'REJECTED', 'NOT_FOUND');
 CREATE INDEX IF NOT EXISTS orders_moved ON orders (account_id, update_time);
@@ -259,8 +269,9 @@ BEGIN
     IF (NEW.id, NEW.client_order_id, NEW.account_id, NEW.instrument_id, NEW.side, NEW.quantity, NEW.attempt)
        IS DISTINCT FROM
        (OLD.id, OLD.client_order_id, OLD.account_id, OLD.instrument_id, OLD.side, OLD.quantity, OLD.attempt)
-       OR NEW.approval_id IS DISTINCT FROM OLD.approval_id THEN
-        RAISE EXCEPTION 'order %: identity, side and quantity never change', OLD.id USING ERRCODE = 'check_violation';
+       OR (NEW.approval_id, NEW.time_in_force, NEW.expires_at, NEW.post_only, NEW.reduce_only) IS DISTINCT FROM
+          (OLD.approval_id, OLD.time_in_force, OLD.expires_at, OLD.post_only, OLD.reduce_only) THEN
+        RAISE EXCEPTION 'order %: identity, side, quantity and terms never change', OLD.id USING ERRCODE = 'check_violation';
     END IF;
     IF NEW.filled_quantity < OLD.filled_quantity THEN
         RAISE EXCEPTION 'order %: filled quantity cannot fall from % to %', OLD.id, OLD.filled_quantity, NEW.filled_quantity

@@ -36,6 +36,11 @@ CREATE TABLE IF NOT EXISTS paper_venue.orders (
     reason           text NOT NULL DEFAULT '',
     accepted_at      timestamptz NOT NULL
 );
+ALTER TABLE paper_venue.orders
+    ADD COLUMN IF NOT EXISTS time_in_force text NOT NULL DEFAULT 'GTC',
+    ADD COLUMN IF NOT EXISTS expires_at timestamptz,
+    ADD COLUMN IF NOT EXISTS post_only boolean NOT NULL DEFAULT false,
+    ADD COLUMN IF NOT EXISTS has_rested boolean NOT NULL DEFAULT false;
 COMMENT ON TABLE paper_venue.orders IS 'exchanges: orders the venue accepted';
 CREATE INDEX IF NOT EXISTS paper_orders_by_client_id ON paper_venue.orders (account, client_order_id);
 CREATE INDEX IF NOT EXISTS paper_orders_resting ON paper_venue.orders (account, id) WHERE status = 'OPEN';

@@ -223,6 +223,7 @@ CREATE TABLE IF NOT EXISTS approvals (
     CONSTRAINT approvals_limit_has_a_price CHECK (order_type <> 'LIMIT' OR limit_price > 0),
     CONSTRAINT approvals_are_valid_for_a_while CHECK (valid_until >= approved_at)
 );
+ALTER TABLE approvals ADD COLUMN IF NOT EXISTS terms jsonb NOT NULL DEFAULT '{}';
 CREATE INDEX IF NOT EXISTS approvals_in_flight ON approvals (strategy_id, instrument_id, valid_until);
 CREATE INDEX IF NOT EXISTS approvals_by_signal ON approvals (signal_id);
 CREATE INDEX IF NOT EXISTS approvals_newest ON approvals (approved_at DESC);
@@ -320,11 +321,11 @@ BEGIN
     END IF;
     IF p_approval IS NOT NULL THEN
         INSERT INTO approvals (id, verdict_id, signal_id, strategy_id, account_id, instrument_id, side, order_type, quantity,
-                               limit_price, stop_price, reduces, reservation_id, approved_at, valid_until)
+                               limit_price, stop_price, reduces, reservation_id, approved_at, valid_until, terms)
         VALUES ((p_approval ->> 'id')::uuid, p_verdict_id, p_signal_id, v_signal.strategy_id, v_signal.account_id,
                 v_signal.instrument_id, p_approval ->> 'side', p_approval ->> 'order_type', p_approved,
                 (p_approval ->> 'limit_price')::numeric, (p_approval ->> 'stop_price')::numeric, v_reduces, v_reservation, p_decided_at,
-                (p_approval ->> 'valid_until')::timestamptz);
+                (p_approval ->> 'valid_until')::timestamptz, coalesce(p_approval -> 'terms', '{}'));
         IF NOT v_reduces THEN
             PERFORM count_approval(v_signal.account_id, p_decided_at);
         END IF;

@@ -92,7 +92,7 @@ CREATE TABLE IF NOT EXISTS signals (
     CONSTRAINT signals_raised_on_a_bar_are_complete
         CHECK (bar_close IS NULL OR num_nulls(account_id, instrument_id, timeframe_s, valid_until) = 0)
 );
-ALTER TABLE signals ADD COLUMN IF NOT EXISTS limit_price price;
+ALTER TABLE signals ADD COLUMN IF NOT EXISTS limit_price price, ADD COLUMN IF NOT EXISTS terms jsonb NOT NULL DEFAULT '{}';
 CREATE INDEX IF NOT EXISTS signals_by_strategy ON signals (strategy_id, timestamp DESC);
 CREATE INDEX IF NOT EXISTS signals_by_symbol ON signals (symbol, timestamp DESC);
 CREATE INDEX IF NOT EXISTS signals_newest ON signals (timestamp DESC);
@@ -133,7 +133,7 @@ END $$;
 -- A wish somebody has by hand. Two in one moment are two: the later one is a microsecond younger.
 CREATE OR REPLACE FUNCTION raise_signal_by_hand(
     p_id uuid, p_strategy uuid, p_account uuid, p_instrument int, p_type text, p_quantity numeric, p_price numeric,
-    p_limit_price numeric, p_evidence jsonb, p_at timestamptz, p_valid_until timestamptz
+    p_limit_price numeric, p_terms jsonb, p_evidence jsonb, p_at timestamptz, p_valid_until timestamptz
 ) RETURNS timestamptz LANGUAGE plpgsql AS $$
 DECLARE
     v_close timestamptz;
@@ -144,9 +144,9 @@ BEGIN
      WHERE s.strategy_id = p_strategy AND s.instrument_id = p_instrument AND s.timeframe_s = 60 AND s.signal_type = p_type
        AND s.bar_close >= p_at AND s.bar_close < p_at + interval '1 second';
     INSERT INTO signals (id, strategy_id, account_id, instrument_id, symbol, signal_type, timeframe_s, bar_close, confidence,
-                         price, quantity, limit_price, evidence, timestamp, valid_until)
-    SELECT p_id, p_strategy, p_account, i.id, i.symbol, p_type, 60, v_close, 100, p_price, p_quantity, p_limit_price, p_evidence,
-           p_at, p_valid_until
+                         price, quantity, limit_price, terms, evidence, timestamp, valid_until)
+    SELECT p_id, p_strategy, p_account, i.id, i.symbol, p_type, 60, v_close, 100, p_price, p_quantity, p_limit_price, p_terms,
+           p_evidence, p_at, p_valid_until
       FROM instruments i WHERE i.id = p_instrument;
     RETURN v_close;
 END $$;

@@ -3,6 +3,7 @@
 from decimal import Decimal
 
 from mastertrade.domain.market import InstrumentStatus
+from mastertrade.domain.orders import round_down
 from mastertrade.domain.risk import Check, TradingMode
 from mastertrade.risk_manager.case import Case
 from mastertrade.risk_manager.checks import EXIT_PASSES, exempt_check, number_text
@@ -100,8 +101,9 @@ def nothing_in_flight(case: Case, limits: Limits) -> Check:
 
 
 def exit_has_position(case: Case, limits: Limits) -> Check:
-    """A sale closes what the strategy holds: at least one lot of it."""
+    """A sale closes what the strategy holds: at least one lot of it, and a reduce-only one no more than all of it."""
     held, lot = case.position_quantity, case.instrument.lot_size
+    is_too_much = case.is_exit and case.signal.terms.reduce_only and case.quantity > held
     return Check(
         name="exit_has_position",
         value=float(held),
@@ -111,6 +113,7 @@ def exit_has_position(case: Case, limits: Limits) -> Check:
         detail=f"holds {number_text(held)} {case.instrument.base}, the lot is {number_text(lot)}"
         if case.is_exit
         else "an entry needs no position",
+        reduced_to=round_down(held, lot) if is_too_much else None,
     )
 
 
