@@ -75,6 +75,15 @@ def test_an_order_is_shown_with_every_step_and_explained(mastertrade: CommandLin
     assert "by_hand" in why.out
 
 
+def test_lots_say_when_what_is_held_was_bought(mastertrade: CommandLine) -> None:
+    held = mastertrade("position", "lots", "-s", "BTC/USDT", "--json").json()["lots"]
+    assert sum(Decimal(one["quantity"]) for one in held) == Decimal("0.007")
+    everything = mastertrade("position", "lots", "--all", "--json", "-n", "1000").json()["lots"]
+    assert Decimal("0.002") in [Decimal(one["quantity"]) for one in everything if one["sale"]]
+    assert "realised" in mastertrade("position", "lots", "--all").out
+    assert mastertrade("position", "lots", "-s", "XRP/USDT").out == "no lots\n"
+
+
 def test_positions_balances_and_ledger_say_the_same(mastertrade: CommandLine) -> None:
     positions = mastertrade("position", "list", "--json").json()["positions"]
     held = {one["symbol"].partition("/")[0]: Decimal(one["quantity"]) for one in positions}

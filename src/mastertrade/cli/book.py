@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final
 import typer
 
 from mastertrade.cli.application import Json, run, with_database
-from mastertrade.cli.order import LISTED, QUERIES, Account, Page
+from mastertrade.cli.order import LISTED, QUERIES, Account, Page, symbol_named
 from mastertrade.cli.output import Cell, bold, dim, emit_json, good, show, table, warning
 from mastertrade.cli.wording import NOTHING, amount, moment, money, price
 
@@ -27,6 +27,19 @@ def list_positions(
 ) -> None:
     """List what each strategy holds, at the last close its account knows of."""
     run(_positions(with_closed, account or None, number, as_json), as_json=as_json)
+
+
+@position.command("lots")
+def list_lots(
+    symbol: Annotated[str, typer.Option("--symbol", "-s", help="Only of this market.")] = "",
+    with_closed: Annotated[bool, typer.Option("--all", help="Sold ones too, with what they brought.")] = False,
+    account: Account = "",
+    number: Page = LISTED,
+    as_json: Json = False,
+) -> None:
+    """List what was bought when, first in, first out: costs with their fees, and the profit of what was sold."""
+    filters = {"symbol": symbol_named(symbol), "with_closed": with_closed, "account": account or None, "page": number}
+    run(_lots(filters, as_json), as_json=as_json)
 
 
 @balance.command("list")
@@ -80,6 +93,43 @@ def _position(row: Row) -> tuple[Cell, ...]:
         _gain(row["unrealized_pnl"]),
         _gain(row["realized_pnl"]),
         since if row["closed_at"] is None else f"{since} to {moment(row['closed_at'])}",
+    )
+
+
+async def _lots(filters: Mapping[str, Any], as_json: bool) -> None:
+    async with with_database() as database:
+        rows = await QUERIES.fetch(database, "position_lots", **filters)
+    if as_json:
+        emit_json({"lots": [dict(row) for row in rows]})
+    elif not rows:
+        show(dim("no lots"))
+    else:
+        headers = (
+            "account",
+            "strategy",
+            "symbol",
+            "bought (UTC)",
+            "quantity",
+            "unit cost",
+            "sold (UTC)",
+            "brought",
+            "realised",
+        )
+        right = ("quantity", "unit cost", "brought", "realised")
+        show(table(headers, [_lot(row) for row in rows], right=right))
+
+
+def _lot(row: Row) -> tuple[Cell, ...]:
+    return (
+        row["account"],
+        row["strategy"],
+        bold(row["symbol"]),
+        moment(row["bought_at"]),
+        amount(row["quantity"]),
+        price(row["unit_cost"]),
+        NOTHING if row["sold_at"] is None else moment(row["sold_at"]),
+        NOTHING if row["proceeds"] is None else money(row["proceeds"]),
+        _gain(row["realized"]),
     )
 
 

@@ -53,7 +53,7 @@ def list_orders(
     filters = {
         "is_open": is_open,
         "status": status.upper() or None,
-        "symbol": _symbol(symbol),
+        "symbol": symbol_named(symbol),
         "account": account or None,
         "strategy": strategy or None,
         "page": number,
@@ -134,7 +134,7 @@ def cancel_all(
     as_json: Json = False,
 ) -> None:
     """Cancel every order that may still trade."""
-    run(_cancel([], _symbol(symbol), account or None, reason, wait, as_json), as_json=as_json)
+    run(_cancel([], symbol_named(symbol), account or None, reason, wait, as_json), as_json=as_json)
 
 
 def _price(text: str) -> Decimal:
@@ -147,7 +147,7 @@ def _price(text: str) -> Decimal:
     return found
 
 
-def _symbol(text: str) -> str | None:
+def symbol_named(text: str) -> str | None:
     try:
         return canonical_symbol(text) if text else None
     except ValueError as error:

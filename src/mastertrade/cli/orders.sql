@@ -79,6 +79,17 @@ SELECT a.name AS account, s.name AS strategy, p.symbol, p.status, p.quantity, p.
    AND (:account::text IS NULL OR lower(:account) IN (lower(a.name), a.id::text))
  ORDER BY p.status = 'closed', coalesce(p.closed_at, p.opened_at) DESC, a.name, p.symbol, s.name LIMIT :page;
 
+-- name: position_lots
+-- Why: when what was bought, what of it was sold when, and what that brought, first in, first out.
+SELECT a.name AS account, s.name AS strategy, f.symbol, f.quantity, f.cost / f.quantity AS unit_cost, f.cost, f.bought_at,
+       f.sold_at, f.proceeds, f.realized, f.purchase, f.sale
+  FROM accounts a
+ CROSS JOIN LATERAL fifo_lots(p_account => a.id) f
+  JOIN strategies s ON s.id = f.strategy_id
+ WHERE (:account::text IS NULL OR lower(:account) IN (lower(a.name), a.id::text))
+   AND (:symbol::text IS NULL OR f.symbol = :symbol) AND (:with_closed::boolean OR f.sale IS NULL)
+ ORDER BY a.name, f.symbol, s.name, f.bought_at, f.purchase, f.sold_at LIMIT :page;
+
 -- name: balance_list
 -- Why: what each account owns, what of it is promised to orders, and what it is worth.
 SELECT a.name AS account, a.quote_asset, b.asset, b.free_balance, b.locked_balance, h.value
