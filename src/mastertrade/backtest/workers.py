@@ -2,7 +2,6 @@
 with its reason, and the others go on."""
 
 import contextlib
-import ctypes
 import gc
 import multiprocessing
 import os
@@ -30,9 +29,6 @@ LOOK_AROUND_S: Final = 0.5
 """How often an idle worker looks whether its parent is still there."""
 OUT_OF_MEMORY: Final = "needs more memory than a trial may use"
 MEGABYTE: Final = 1 << 20
-M_TRIM_THRESHOLD: Final = -1
-M_MMAP_THRESHOLD: Final = -3
-"""Of glibc's malloc.h."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -215,7 +211,6 @@ def _work(connection: Connection, evaluate: Evaluate, limits: Limits, parent: in
     signal.signal(signal.SIGALRM, signal.SIG_DFL)  # no handler: it also ends a loop that never comes back to Python
     _let_go_of_sockets(keep=connection.fileno())
     limit_memory(limits.memory_mb)
-    keep_memory()
     with contextlib.suppress(EOFError, OSError):
         while True:
             while not connection.poll(LOOK_AROUND_S):
@@ -290,13 +285,3 @@ def limit_memory(megabytes: int) -> None:
     limit = pages * os.sysconf("SC_PAGE_SIZE") + megabytes * MEGABYTE
     _, hard = resource.getrlimit(resource.RLIMIT_AS)
     resource.setrlimit(resource.RLIMIT_AS, (limit if hard < 0 else min(limit, hard), hard))
-
-
-def keep_memory() -> None:
-    """Arrays of one trial are given the memory of the last one's. By itself the C library fetches what is as large as a
-    column from the system each time and gives it back, page by page: a fifth of a sweep."""
-    if sys.platform == "linux":
-        with contextlib.suppress(AttributeError, OSError):  # another C library
-            mallopt = ctypes.CDLL(None).mallopt
-            mallopt(M_MMAP_THRESHOLD, 32 * MEGABYTE)
-            mallopt(M_TRIM_THRESHOLD, 512 * MEGABYTE)
