@@ -85,7 +85,7 @@ DECLARE
 BEGIN
     INSERT INTO signals (id, strategy_id, account_id, instrument_id, symbol, signal_type, timeframe_s, bar_close,
                          confidence, price, timestamp, valid_until)
-    VALUES (v_signal, p_strategy, p_account, p_instrument, 'BTC/USDT', 'BUY', 60, v_at + p_number * interval '1 us',
+    VALUES (v_signal, p_strategy, p_account, p_instrument, 'BTC/USDT', 'BUY', 60, timestamptz '2020-01-01' + p_number * interval '1 min',
             75, 100, v_at, v_until);
     INSERT INTO verdicts (id, signal_id, disposition, requested_quantity, approved_quantity, reason, decided_at)
     VALUES (v_verdict, v_signal, 'approved', 0.01, 0.01, 'all checks passed', v_at);
