@@ -13,6 +13,7 @@ from mastertrade.risk_manager.service import RiskManager
 from mastertrade.risk_manager.what_if import WhatIf
 from mastertrade.shared.clock import SystemClock
 from mastertrade.shared.postgres_manager import PostgresManager
+from mastertrade.strategy_service.algos.door import AlgoOrders
 from mastertrade.strategy_service.manual import ManualOrders
 
 
@@ -36,6 +37,11 @@ def risk_meter(manager: PostgresManager, *, window_days: int) -> PortfolioMeter:
 def manual_orders(manager: PostgresManager) -> ManualOrders:
     """Orders by hand."""
     return ManualOrders(manager=manager, bus=PostgresBus(manager, clock=SystemClock()))
+
+
+def algo_orders(manager: PostgresManager) -> AlgoOrders:
+    """Orders that are kept here until their time comes."""
+    return AlgoOrders(manager=manager, bus=PostgresBus(manager, clock=SystemClock()))
 
 
 def cancels(manager: PostgresManager) -> Cancels:

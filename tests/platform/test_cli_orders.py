@@ -3,6 +3,7 @@
 import asyncio
 import json
 import signal
+import time
 from collections.abc import Iterator
 from decimal import Decimal
 
@@ -22,7 +23,7 @@ def mastertrade(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CommandLin
         assert waiting.code == 0, waiting.err
         assert waiting.json()["disposition"] is None
         assert "nothing runs here" in program("order", "place", "BUY", "0.2", "ETH/USDT").out
-        with program.running("up", "--speed", "20", "--json") as running:
+        with program.running("up", "--speed", "60", "--json") as running:
             running.line()
             bought = program("order", "place", "buy", "0.005", "btc/usdt", "--wait", "60", "--json")
             assert bought.code == 0, bought.out
@@ -40,8 +41,39 @@ def mastertrade(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CommandLin
             cancelled = program("order", "cancel", resting["client_order_id"], "--wait", "60", "--json").json()
             assert (cancelled["wanted"], cancelled["orders"][0]["status"]) == (1, "CANCELED")
             assert program("order", "cancel-all").out == "no order may still trade\n"
+            algos_by_hand(program)
             assert running.end(signal.SIGINT).code == 0
         yield program
+
+
+def algos_by_hand(program: CommandLine) -> None:
+    """A slice at once, an order that waits and is ended, and one that takes another's place."""
+    over = ("--over", "2m", "--slices", "2", "--json")
+    twap = program("order", "place", "BUY", "0.5", "SOL/USDT", *over).json()["algo_order"]
+    stop = program("order", "place", "SELL", "0.007", "BTC/USDT", "--stop", "100", "--target", "999999")
+    assert stop.code == 0, stop.err
+    assert "trigger stop 100, target 999999" in stop.out
+    listed = program("order", "algos", "-s", "BTC/USDT", "--json").json()["algo_orders"]
+    (waiting,) = listed
+    assert (waiting["kind"], waiting["status"]) == ("trigger", "working")
+    assert "trail" not in program("order", "algos").out
+    ended = program("order", "cancel", waiting["id"][:8], "--wait", "60", "--json").json()
+    assert (ended["wanted"], ended["algo_orders"][0]["status"]) == (1, "canceled")
+    rests = ("--limit", "0.2", "--wait", "2", "--json")
+    resting = program("order", "place", "BUY", "100", "ADA/USDT", *rests).json()
+    assert resting["status"] == "OPEN", str(resting)
+    replaced = program("order", "replace", resting["client_order_id"], "--limit", "0.21", "--json")
+    assert replaced.code == 0, replaced.err
+    for name, status in ((replaced.json()["algo_order"], "done"), (twap, "done")):
+        for _ in range(240):
+            shown = program("order", "show", name[:8], "--json").json()
+            if shown["algo_order"]["status"] != "working":
+                break
+            time.sleep(0.25)
+        assert shown["algo_order"]["status"] == status, str(shown)
+    assert [one["status"] for one in shown["steps"]] == ["FILLED", "FILLED"]
+    assert "slice" in program("order", "show", twap).out
+    assert program("order", "cancel-all", "--wait", "60").code == 0
 
 
 def play(program: CommandLine, *, minutes: int) -> None:
@@ -68,7 +100,7 @@ def test_an_order_is_shown_with_every_step_and_explained(mastertrade: CommandLin
     assert steps[:2] == ["NEW", "SUBMITTING"]
     assert steps[-1] == "FILLED"
     assert sum(Decimal(fill["quantity"]) for fill in found["fills"]) == Decimal(last["filled_quantity"])
-    text = mastertrade("order", "show", last["id"][:18])
+    text = mastertrade("order", "show", last["id"][:30])
     assert text.code == 0, text.err
     assert f"why: mastertrade why {last['client_order_id']}" in text.out
     why = mastertrade("why", last["client_order_id"])
@@ -116,6 +148,13 @@ def test_positions_balances_and_ledger_say_the_same(mastertrade: CommandLine) ->
         (("place", "BUY", "NaN", "BTC/USDT"), 2, "quantity NaN is not above 0"),
         (("place", "BUY", "1", "BTC/USDT", "--limit", "cheap"), 2, "--limit 'cheap' is no price"),
         (("place", "BUY", "1", "BTC/USDT", "--limit", "0.001"), 4, "limit price 0.001 is no multiple of the tick"),
+        (("place", "BUY", "1", "BTC/USDT", "--stop", "low"), 2, "--stop 'low' is no number"),
+        (("place", "BUY", "1", "BTC/USDT", "--over", "soon"), 2, "write it like 90m, 8h or 1d12h"),
+        (("place", "BUY", "1", "BTC/USDT", "--slices", "3"), 2, "--slices needs --over"),
+        (("place", "BUY", "1", "BTC/USDT", "--stop", "1", "--over", "2h"), 2, "an order is one of trigger and twap"),
+        (("place", "SELL", "1", "BTC/USDT", "--stop", "999999"), 4, "a stop at 999999 is not below the market at"),
+        (("replace", "mtnothing", "--limit", "1"), 3, "there is no order 'mtnothing'"),
+        (("replace", "mtnothing"), 2, "nothing changes"),
         (("cancel", "mtnothing"), 3, "there is no order 'mtnothing'"),
         (("cancel-all", "--account", "nobody"), 3, "there is no account 'nobody'"),
         (("reconcile", "--account", "nobody"), 3, "there is no account 'nobody'"),

@@ -9,14 +9,34 @@ from typing import Annotated, Any, Final
 import typer
 
 from mastertrade.cli.application import Json, open_everything, run, with_database
-from mastertrade.cli.order_terms import read_terms, terms_words
+from mastertrade.cli.order_algos import (
+    AlgoWords,
+    Iceberg,
+    Over,
+    Participate,
+    Slices,
+    Stop,
+    Target,
+    ThenStop,
+    ThenTarget,
+    ThenTrail,
+    Trail,
+    algos,
+    ended,
+    ended_cells,
+    place_algo,
+    read_algo_words,
+    replace_order,
+    show_algo,
+)
+from mastertrade.cli.order_terms import read_terms, read_time, terms_words
 from mastertrade.cli.output import Cell, bad, bold, dim, emit_json, facts, good, show, table, warning
 from mastertrade.cli.risk_check import read_order
 from mastertrade.cli.trading import actor
 from mastertrade.cli.wording import NOTHING, amount, moment, price, words
 from mastertrade.domain.market import canonical_symbol
 from mastertrade.domain.orders import OrderStatus, Side
-from mastertrade.doors import cancels, manual_orders
+from mastertrade.doors import algo_orders, cancels, manual_orders
 from mastertrade.shared.errors import NotFound, UsageError
 from mastertrade.shared.postgres_manager import PostgresManager
 from mastertrade.shared.queries import load_queries
@@ -82,6 +102,16 @@ def place_order(
     until: Annotated[str, typer.Option("--until", help="When it ends, in UTC; makes it gtd.")] = "",
     post_only: Annotated[bool, typer.Option("--post-only", help="Refused where it would trade at once.")] = False,
     reduce_only: Annotated[bool, typer.Option("--reduce-only", help="Never more than is held.")] = False,
+    stop: Stop = "",
+    target: Target = "",
+    trail: Trail = "",
+    then_stop: ThenStop = "",
+    then_target: ThenTarget = "",
+    then_trail: ThenTrail = "",
+    over: Over = "",
+    slices: Slices = 0,
+    participate: Participate = "",
+    iceberg: Iceberg = "",
     reason: Annotated[str, typer.Option("--reason", help="Why; kept with the order.")] = "",
     wait: Wait = 10,
     as_json: Json = False,
@@ -89,13 +119,27 @@ def place_order(
     """Place an order by hand. It is judged like every other; without a quantity it is sized like one.
 
     The wish is kept before anything else: it is carried out now, or when the platform runs again within five minutes of
-    the market's time. Ends with code 1 where it is refused.
+    the market's time. Ends with code 1 where it is refused. One that waits for a price, or goes in parts, is kept
+    until then; order algos lists them.
     """
     type_, quantity, symbol = read_order(order_words)
+    algo = AlgoWords(
+        stop=stop,
+        target=target,
+        trail=trail,
+        then_stop=then_stop,
+        then_target=then_target,
+        then_trail=then_trail,
+        over=over,
+        slices=slices,
+        participate=participate,
+        iceberg=iceberg,
+    )
+    ends = until if algo and not (then_stop or then_target or then_trail) else ""
     terms = read_terms(
         Side(type_.value),
         tif=tif,
-        until=until,
+        until="" if ends else until,
         post_only=post_only,
         reduce_only=reduce_only,
         has_limit=bool(limit),
@@ -111,7 +155,28 @@ def place_order(
         actor=actor(),
         reason=reason,
     )
-    run(_place(wish, wait, as_json), as_json=as_json)
+    if algo:
+        kind, rules = read_algo_words(algo)
+        run(place_algo(kind, wish, rules, read_time(ends) if ends else None, as_json), as_json=as_json)
+    else:
+        run(_place(wish, wait, as_json), as_json=as_json)
+
+
+@order.command("replace")
+def replace(
+    name: Annotated[str, typer.Argument(metavar="ID", help="Any of its ids.")],
+    quantity: Annotated[str, typer.Option("--quantity", help="In all, with what it has filled; else as it was.")] = "",
+    limit: Annotated[str, typer.Option("--limit", help="The new worst price; else as it was.")] = "",
+    reason: Annotated[str, typer.Option("--reason", help="Why; kept with the order.")] = "",
+    as_json: Json = False,
+) -> None:
+    """Put another order in an order's place, once that one can trade no more."""
+    if not quantity and not limit:
+        raise UsageError("nothing changes; give a --quantity or a --limit")
+    run(_replace(name.strip(), quantity, limit, reason, as_json), as_json=as_json)
+
+
+order.command("algos")(algos)
 
 
 @order.command("cancel")
@@ -137,13 +202,13 @@ def cancel_all(
     run(_cancel([], symbol_named(symbol), account or None, reason, wait, as_json), as_json=as_json)
 
 
-def _price(text: str) -> Decimal:
+def _price(text: str, option: str = "--limit") -> Decimal:
     try:
         found = Decimal(text)
     except InvalidOperation:
-        raise UsageError(f"--limit {text!r} is no price; write it like 26000.5") from None
+        raise UsageError(f"{option} {text!r} is no price; write it like 26000.5") from None
     if not found.is_finite() or found <= 0:
-        raise UsageError(f"--limit {text} is not above 0")
+        raise UsageError(f"{option} {text} is not above 0")
     return found
 
 
@@ -189,8 +254,24 @@ def _state(status: str) -> Cell:
     return status if status in FINAL else warning(status)
 
 
+async def _replace(name: str, quantity: str, limit: str, reason: str, as_json: bool) -> None:
+    async with open_everything() as (_, database):
+        old = await _one(database.manager, name)
+        await replace_order(
+            database.manager,
+            old["id"],
+            quantity=_price(quantity, "--quantity") if quantity else None,
+            limit=_price(limit) if limit else None,
+            actor=actor(),
+            reason=reason,
+            as_json=as_json,
+        )
+
+
 async def _show(name: str, as_json: bool) -> None:
     async with with_database() as database:
+        if not await QUERIES.fetch(database, "order_of", name=name) and await show_algo(database, name, as_json):
+            return
         row = dict(await _one(database, name))
         steps = [dict(one) for one in await QUERIES.fetch(database, "order_steps", order_id=row["id"])]
         fills = [dict(one) for one in await QUERIES.fetch(database, "order_fills", order_id=row["id"])]
@@ -255,9 +336,12 @@ async def _cancel(
 ) -> None:
     async with open_everything() as (_, database):
         manager, who = database.manager, actor()
+        algo_ids: list[Any] = []
         if names:
-            ids = [(await _one(manager, name.strip()))["id"] for name in names]
+            ids, found = await _named(manager, names)
             wanted = sum([await cancels(manager).want(order_id=id, reason=reason, actor=who) for id in ids])
+            for id in found:
+                algo_ids += await algo_orders(manager).want_ended(id=id, actor=who)
         else:
             account_id = None
             if account is not None:
@@ -266,21 +350,38 @@ async def _cancel(
                     raise NotFound(f"there is no account {account!r}")
             rows = await QUERIES.fetch(manager, "orders_to_cancel", symbol=symbol, account_id=account_id)
             ids = [row["id"] for row in rows]
+            algo_ids = await algo_orders(manager).want_ended(symbol=symbol, account_id=account_id, actor=who)
             wanted = await cancels(manager).want(symbol=symbol, account_id=account_id, reason=reason, actor=who)
         is_heard = await QUERIES.fetchval(manager, "is_somebody_there")
+        kept = await ended(manager, algo_ids, wait_s if is_heard else 0.0, LOOK_EVERY_S)
         states = await _ended(manager, ids, wait_s if is_heard else 0.0)
     if as_json:
-        emit_json({"wanted": wanted, "orders": states})
+        emit_json({"wanted": wanted + len(algo_ids), "orders": states, "algo_orders": kept})
         return
-    if not states:
+    if not states and not kept:
         show(dim("no order may still trade"))
         return
     cells = [(one["client_order_id"], bold(one["symbol"]), one["side"], amount(one["quantity"]),
               amount(one["filled_quantity"]), _state(one["status"])) for one in states]  # fmt: skip
+    cells += [ended_cells(one) for one in kept]  # type: ignore[misc]
     show(table(("order", "symbol", "side", "quantity", "filled", "state"), cells, right=("quantity", "filled")))
-    if any(one["status"] not in FINAL for one in states):
+    if any(one["status"] not in FINAL for one in states) or any(one["ended_at"] is None for one in kept):
         told = "not confirmed yet; order list shows when it is" if is_heard else "nothing runs here: it waits"
         show("", dim(told))
+
+
+async def _named(manager: PostgresManager, names: Sequence[str]) -> tuple[list[Any], list[Any]]:
+    """Orders, and algo orders."""
+    ids: list[Any] = []
+    algo_ids: list[Any] = []
+    for name in (one.strip() for one in names):
+        if await QUERIES.fetch(manager, "order_of", name=name):
+            ids.append((await _one(manager, name))["id"])
+        elif (algo_id := await algo_orders(manager).find(name)) is not None:
+            algo_ids.append(algo_id)
+        else:
+            ids.append((await _one(manager, name))["id"])
+    return ids, algo_ids
 
 
 async def _ended(manager: PostgresManager, ids: Sequence[Any], wait_s: float) -> list[dict[str, Any]]:

@@ -17,7 +17,7 @@ def read_terms(side: Side, *, tif: str, until: str, post_only: bool, reduce_only
     try:
         terms = Terms(
             time_in_force=TimeInForce(name),
-            expires_at=_time(until) if until else None,
+            expires_at=read_time(until) if until else None,
             post_only=post_only,
             reduce_only=reduce_only,
         )
@@ -38,7 +38,7 @@ def terms_words(row: Mapping[str, Any]) -> str:
     return f", {terms}" if str(terms) else ""
 
 
-def _time(text: str) -> datetime:
+def read_time(text: str) -> datetime:
     try:
         return parse_datetime(text).astimezone(UTC)
     except ValueError:

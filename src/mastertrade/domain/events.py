@@ -143,6 +143,19 @@ class ExitsWanted(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AlgoOrderChanged(Event):
+    """Somebody placed one, or wants it ended. ``occurred_at`` is the market's time."""
+
+    algo_order_id: UUID
+    account_id: UUID
+    instrument_id: int
+
+    @property
+    def key(self) -> str:
+        return f"{self.account_id}:{self.instrument_id}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StopTriggered(Event):
     """The market touched a stop; the exit of its position is wanted."""
 
@@ -203,6 +216,7 @@ EVENT_TYPES: dict[str, type[Event]] = {
         OpportunityFound,
         TradingStateChanged,
         ExitsWanted,
+        AlgoOrderChanged,
         StopTriggered,
         CircuitBreakerChanged,
         RiskAlertChanged,

@@ -32,6 +32,7 @@ SET LOCAL client_min_messages = warning;
 \ir schema/reconciliation.sql
 \ir schema/orders.sql
 \ir schema/lots.sql
+\ir schema/algo_orders.sql
 \ir schema/arbitrage.sql
 \ir schema/paper_venue.sql
 \ir schema/lineage.sql

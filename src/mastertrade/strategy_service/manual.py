@@ -46,6 +46,23 @@ class Wished:
     strategy: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where a wish belongs, at the market's time and last price then; steps are those of the market."""
+
+    at: datetime
+    account_id: UUID
+    account: str
+    strategy_id: UUID
+    strategy: str
+    instrument_id: int
+    symbol: str
+    lot: Decimal
+    tick: Decimal
+    min_notional: Decimal
+    price: float
+
+
 class ManualOrders:
     """Works with the database alone: whoever judges and sends hears of it over the bus, now or when he is back."""
 
@@ -57,67 +74,113 @@ class ManualOrders:
         """NotFound for an account, strategy or market that there is not; Refused for a quantity, price or terms that no
         order could have."""
         async with self._manager.transaction() as tx:
-            account = await QUERIES.fetchrow(tx, "hand_account", account=wish.account)
-            if account is None:
-                which = "no account has traded yet" if wish.account is None else f"there is no account {wish.account!r}"
-                raise NotFound(f"{which}; mastertrade demo makes one that trades on paper")
-            at, name = account["marked_at"], wish.symbol.upper()
-            market = await QUERIES.fetchrow(tx, "hand_market", venue=account["venue"], symbol=name, at=at)
-            if market is None or market["close"] is None:
-                known = "is no market" if market is None else f"has no price at {at:%Y-%m-%d %H:%M} UTC"
-                raise NotFound(f"{name} {known} of {account['venue']}, where account {account['name']} is")
-            _require_steps(name, "quantity", wish.quantity, "lot", market["lot_size"])
-            _require_steps(name, "limit price", wish.limit_price, "tick", market["tick_size"])
-            _require_terms(name, wish, at)
-            strategy, named = await self._strategy(tx, wish.strategy, at)
+            place = await find_place(tx, wish)
+            _require_terms(place.symbol, wish, place.at)
             evidence: dict[str, float | str] = {"by_hand": wish.actor, "because": wish.reason or "an order by hand"}
-            id, price = new_id(at), market["close"]
-            until = min(at + VALID, wish.terms.expires_at or at + VALID)
-            bar_close = await QUERIES.fetchval(
+            signal = await raise_by_hand(
                 tx,
-                "raise_signal_by_hand",
-                id=id,
-                strategy_id=strategy,
-                account_id=account["id"],
-                instrument_id=market["id"],
-                type=wish.type.value,
-                quantity=wish.quantity,
-                price=Decimal(repr(price)),
-                limit_price=wish.limit_price,
-                terms=to_json_object(wish.terms),
-                evidence=evidence,
-                at=at,
-                valid_until=until,
-            )
-            signal = Signal(
-                id=id,
-                strategy_id=strategy,
-                account_id=account["id"],
-                instrument_id=market["id"],
-                symbol=market["symbol"],
+                self._bus,
+                place,
                 type=wish.type,
-                timeframe_s=60,
-                bar_close=bar_close,
-                price=price,
-                confidence=CERTAIN,
-                raised_at=at,
-                valid_until=until,
-                evidence=evidence,
                 quantity=wish.quantity,
                 limit_price=wish.limit_price,
                 terms=wish.terms,
+                evidence=evidence,
             )
-            raised = SignalRaised(id=new_id(at), occurred_at=at, correlation_id=signal.id, signal=signal)
-            await self._bus.publish(raised, within=tx)
-        return Wished(signal=signal, account=account["name"], strategy=named)
+        return Wished(signal=signal, account=place.account, strategy=place.strategy)
 
-    async def _strategy(self, tx: Transaction, name: str | None, at: datetime) -> tuple[UUID, str]:
-        if name is None:
-            return await QUERIES.fetchval(tx, "manual_strategy", at=at), MANUAL
-        row = await QUERIES.fetchrow(tx, "hand_strategy", strategy=name)
-        if row is None:
-            raise NotFound(f"there is no strategy {name!r}; mastertrade strategy list shows them")
-        return row["id"], row["name"]
+
+async def find_place(tx: Transaction, wish: Wish) -> Place:
+    """NotFound for an account, strategy or market that there is not; Refused for what is between two steps of the
+    market's."""
+    account = await QUERIES.fetchrow(tx, "hand_account", account=wish.account)
+    if account is None:
+        which = "no account has traded yet" if wish.account is None else f"there is no account {wish.account!r}"
+        raise NotFound(f"{which}; mastertrade demo makes one that trades on paper")
+    at, name = account["marked_at"], wish.symbol.upper()
+    market = await QUERIES.fetchrow(tx, "hand_market", venue=account["venue"], symbol=name, at=at)
+    if market is None or market["close"] is None:
+        known = "is no market" if market is None else f"has no price at {at:%Y-%m-%d %H:%M} UTC"
+        raise NotFound(f"{name} {known} of {account['venue']}, where account {account['name']} is")
+    require_steps(name, "quantity", wish.quantity, "lot", market["lot_size"])
+    require_steps(name, "limit price", wish.limit_price, "tick", market["tick_size"])
+    strategy_id, strategy = await _strategy(tx, wish.strategy, at)
+    return Place(
+        at=at,
+        account_id=account["id"],
+        account=account["name"],
+        strategy_id=strategy_id,
+        strategy=strategy,
+        instrument_id=market["id"],
+        symbol=market["symbol"],
+        lot=market["lot_size"],
+        tick=market["tick_size"],
+        min_notional=market["min_notional"],
+        price=market["close"],
+    )
+
+
+async def raise_by_hand(
+    tx: Transaction,
+    bus: Bus,
+    place: Place,
+    *,
+    type: SignalType,
+    quantity: Decimal | None,
+    limit_price: Decimal | None,
+    terms: Terms,
+    evidence: dict[str, float | str],
+    cause: UUID | None = None,
+) -> Signal:
+    """A signal, stored and published, as anybody's but a strategy's own."""
+    id, at = new_id(place.at), place.at
+    until = min(at + VALID, terms.expires_at or at + VALID)
+    bar_close = await QUERIES.fetchval(
+        tx,
+        "raise_signal_by_hand",
+        id=id,
+        strategy_id=place.strategy_id,
+        account_id=place.account_id,
+        instrument_id=place.instrument_id,
+        type=type.value,
+        quantity=quantity,
+        price=Decimal(repr(place.price)),
+        limit_price=limit_price,
+        terms=to_json_object(terms),
+        evidence=evidence,
+        at=at,
+        valid_until=until,
+    )
+    signal = Signal(
+        id=id,
+        strategy_id=place.strategy_id,
+        account_id=place.account_id,
+        instrument_id=place.instrument_id,
+        symbol=place.symbol,
+        type=type,
+        timeframe_s=60,
+        bar_close=bar_close,
+        price=place.price,
+        confidence=CERTAIN,
+        raised_at=at,
+        valid_until=until,
+        evidence=evidence,
+        quantity=quantity,
+        limit_price=limit_price,
+        terms=terms,
+    )
+    raised = SignalRaised(id=new_id(at), occurred_at=at, correlation_id=id, causation_id=cause, signal=signal)
+    await bus.publish(raised, within=tx)
+    return signal
+
+
+async def _strategy(tx: Transaction, name: str | None, at: datetime) -> tuple[UUID, str]:
+    if name is None:
+        return await QUERIES.fetchval(tx, "manual_strategy", at=at), MANUAL
+    row = await QUERIES.fetchrow(tx, "hand_strategy", strategy=name)
+    if row is None:
+        raise NotFound(f"there is no strategy {name!r}; mastertrade strategy list shows them")
+    return row["id"], row["name"]
 
 
 def _require_terms(symbol: str, wish: Wish, now: datetime) -> None:
@@ -128,7 +191,7 @@ def _require_terms(symbol: str, wish: Wish, now: datetime) -> None:
         raise Refused(f"{symbol}: {error}") from None
 
 
-def _require_steps(symbol: str, what: str, value: Decimal | None, unit: str, step: Decimal) -> None:
+def require_steps(symbol: str, what: str, value: Decimal | None, unit: str, step: Decimal) -> None:
     """Whole steps of the market's, or Refused with the nearest values that are."""
     if value is None or step <= 0:
         return

@@ -6,7 +6,7 @@ SELECT a.id, a.name, a.venue, a.environment, m.marked_at FROM accounts a JOIN ac
 
 -- name: hand_market
 -- Why: the market as the account's venue has it, with the last price known then.
-SELECT i.id, i.symbol, i.lot_size, i.tick_size, c.close, c.close_time
+SELECT i.id, i.symbol, i.lot_size, i.tick_size, i.min_notional, c.close, c.close_time
   FROM instruments i LEFT JOIN LATERAL last_candle(i.id, :at) c ON true
  WHERE i.venue = :venue AND i.symbol = :symbol;
 

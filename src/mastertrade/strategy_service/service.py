@@ -6,14 +6,15 @@ from datetime import datetime, timedelta
 from itertools import groupby
 from uuid import UUID
 
-from mastertrade.domain.events import CandlesClosed, SignalRaised
-from mastertrade.messaging.bus import Bus, Subscription
+from mastertrade.domain.events import AlgoOrderChanged, CandlesClosed, Event, OrderFilled, OrderUpdated, SignalRaised
+from mastertrade.messaging.bus import Bus, Handler, Subscription
 from mastertrade.quant.bars import Bars, BarSource
 from mastertrade.quant.columns import together
 from mastertrade.shared.clock import Clock
 from mastertrade.shared.errors import DatabaseError, DependencyDown, UsageError
 from mastertrade.shared.postgres_manager import PostgresManager, Transaction
 from mastertrade.shared.serialization import new_id
+from mastertrade.strategy_service.algos.keeper import AlgoKeeper
 from mastertrade.strategy_service.bar_history import BarHistory
 from mastertrade.strategy_service.config import StrategySettings
 from mastertrade.strategy_service.evaluation import Assignment, Evaluation, Templates, evaluate, reads_markets_of
@@ -47,11 +48,18 @@ class StrategyService:
         self._templates = templates
         self._history = BarHistory(bars)
         self._database = StrategyPostgresDatabase()
+        self._algos = AlgoKeeper(bus=bus, bars=bars, account_ids=account_ids)
         self.registry = StrategyRegistry(manager=manager, clock=clock, templates=templates)
 
     def subscriptions(self) -> list[Subscription]:
         # Every effect is a row, and nothing leaves for a venue before a later commit has reached the disk with these.
-        return [Subscription(consumer=self.name, handlers={CandlesClosed: self.on_candles_closed}, durable=False)]
+        handlers: dict[type[Event], Handler] = {
+            CandlesClosed: self.on_candles_closed,
+            OrderUpdated: self.on_order,
+            OrderFilled: self.on_order,
+            AlgoOrderChanged: self.on_algo_order_changed,
+        }
+        return [Subscription(consumer=self.name, handlers=handlers, durable=False)]
 
     async def start(self) -> None:
         """Histories are read again: what happened while the service was down is not known here."""
@@ -74,6 +82,13 @@ class StrategyService:
         if evaluations:
             await self._database.record_evaluations(tx, evaluations, at=self._clock.now())
             await self._raise_signals(evaluations, event, tx)
+        await self._algos.on_candles(event, tx, at=max(close, self._clock.now()))
+
+    async def on_order(self, event: OrderUpdated | OrderFilled, tx: Transaction) -> None:
+        await self._algos.on_order(event, tx, at=self._clock.now())
+
+    async def on_algo_order_changed(self, event: AlgoOrderChanged, tx: Transaction) -> None:
+        await self._algos.on_changed(event, tx, at=self._clock.now())
 
     async def _run_strategy(self, due: Sequence[Assignment], closed: set[int], close: datetime) -> list[Evaluation]:
         """All instruments of one strategy. One that compares markets decides on all of them, once the last is there:

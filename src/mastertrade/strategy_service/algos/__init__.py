@@ -1,0 +1,1 @@
+"""Orders that are kept here and become others when their time comes."""
