@@ -85,8 +85,8 @@ DECLARE
 BEGIN
     INSERT INTO signals (id, strategy_id, account_id, instrument_id, symbol, signal_type, timeframe_s, bar_close,
                          confidence, price, timestamp, valid_until)
-    VALUES (v_signal, p_strategy, p_account, p_instrument, 'BTC/USDT', 'BUY', 60, timestamptz '2020-01-01' + p_number * interval '1 min',
-            75, 100, v_at, v_until);
+    VALUES (v_signal, p_strategy, p_account, p_instrument, 'BTC/USDT', 'BUY', 60,
+            timestamptz '2020-01-01' + p_number * interval '1 min', 75, 100, v_at, v_until);
     INSERT INTO verdicts (id, signal_id, disposition, requested_quantity, approved_quantity, reason, decided_at)
     VALUES (v_verdict, v_signal, 'approved', 0.01, 0.01, 'all checks passed', v_at);
     IF NOT reserve_balance(v_reservation, p_account, 'USDT', 1.1, v_at) THEN
