@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from mastertrade.exchanges.ccxt_venue import CcxtVenue, Credentials
+from mastertrade.exchanges.ccxt_rules import Credentials
+from mastertrade.exchanges.ccxt_venue import CcxtVenue
 from mastertrade.exchanges.key_rights import KeyRights, KeysRefused, binance_rights, problems
 from mastertrade.exchanges.simulated import Fault, FaultKind, FaultScript, SimulatedVenue, VenueTime, simulated_market
 from mastertrade.exchanges.simulated.private import USUAL_RIGHTS, Keys
@@ -21,7 +22,6 @@ START_MS = int(START.timestamp() * 1000)
 API_KEY, SECRET = "canary-of-the-api-key-0001", "canary-of-the-secret-0001"
 KEYS = Keys(api_key=API_KEY, secret=SECRET)
 MONEY = {"USDT": Decimal(1_000), "BTC": Decimal(1)}
-SPOT = {"fetchMarkets": {"types": ["spot"]}}
 
 
 @asynccontextmanager
@@ -32,7 +32,7 @@ async def keys_at_a_venue(
     time = VenueTime(START_MS + int(ahead_s * 1000), speed=0)
     async with SimulatedVenue([market], time=time, faults=FaultScript(faults), money=MONEY, keys=KEYS) as venue:
         credentials = Credentials(api_key=api_key, secret=secret)
-        client = CcxtVenue("binance", credentials, clock=ReplayClock(START), url=venue.url, options=SPOT)
+        client = CcxtVenue("binance", credentials, clock=ReplayClock(START), url=venue.url)
         try:
             yield venue, client
         finally:
@@ -109,7 +109,7 @@ async def test_a_page_of_html_that_says_it_went_well_is_never_taken_for_an_empty
 async def test_a_testnet_that_has_no_such_question_tells_no_rights() -> None:
     client = CcxtVenue("binance", Credentials(api_key="k", secret="s"), clock=ReplayClock(START))
     try:
-        assert await client._rights() is None
+        assert await client._rules.rights(client._client) is None
     finally:
         await client.close()
 

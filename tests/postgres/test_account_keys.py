@@ -12,13 +12,14 @@ from pathlib import Path
 import pytest
 
 from mastertrade.domain.orders import Environment, OrderType, Side
-from mastertrade.exchanges import ccxt_venue
-from mastertrade.exchanges.ccxt_venue import CcxtVenue, Credentials
+from mastertrade.exchanges import ccxt_binance
+from mastertrade.exchanges.ccxt_rules import Credentials
+from mastertrade.exchanges.ccxt_venue import CcxtVenue
 from mastertrade.exchanges.exchange import OrderTicket
 from mastertrade.exchanges.key_rights import KeysRefused
 from mastertrade.exchanges.simulated import Fault, FaultKind, FaultScript, SimulatedVenue, VenueTime, simulated_market
 from mastertrade.exchanges.simulated.private import Keys
-from mastertrade.order_executor.accounts import SPOT, Accounts, NewAccount, book_opening, open_venue, read_credentials
+from mastertrade.order_executor.accounts import Accounts, NewAccount, book_opening, open_venue, read_credentials
 from mastertrade.order_executor.postgres_database import Account
 from mastertrade.shared.clock import ReplayClock
 from mastertrade.shared.errors import ConfigurationError, DependencyDown, NotFound, UsageError
@@ -138,10 +139,10 @@ async def test_an_order_goes_out_with_stored_keys_and_comes_back_booked(
 async def test_what_was_traded_before_the_opening_is_in_the_opening_balance_alone(
     database: PostgresManager, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, page: int
 ) -> None:
-    monkeypatch.setattr(ccxt_venue, "TRADES_A_PAGE", page)
+    monkeypatch.setattr(ccxt_binance, "TRADES_A_PAGE", page)
     async with counter(database, tmp_path) as at:
         credentials = Credentials(api_key=API_KEY, secret=SECRET)
-        hand = CcxtVenue("binance", credentials, clock=at.clock, url=at.venue.url, options=SPOT)
+        hand = CcxtVenue("binance", credentials, clock=at.clock, url=at.venue.url)
         try:
             for number in range(3):
                 await hand.place(by_hand(at, number))

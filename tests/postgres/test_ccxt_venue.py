@@ -12,7 +12,8 @@ import pytest
 
 from mastertrade.domain.events import OrderApproved
 from mastertrade.domain.orders import Environment, OrderType, Side
-from mastertrade.exchanges.ccxt_venue import CcxtVenue, Credentials
+from mastertrade.exchanges.ccxt_rules import Credentials
+from mastertrade.exchanges.ccxt_venue import CcxtVenue
 from mastertrade.exchanges.exchange import OrderTicket, VenueRefused
 from mastertrade.exchanges.simulated import Fault, FaultKind, FaultScript, SimulatedVenue, VenueTime, simulated_market
 from mastertrade.exchanges.simulated.private import Keys
@@ -26,7 +27,6 @@ from tests.postgres.executor_seed import START, Desk, make_executor, open_desk
 
 START_MS = int(START.timestamp() * 1000)
 KEYS = Keys(api_key="a key", secret="a secret")
-SPOT = {"fetchMarkets": {"types": ["spot"]}}
 MONEY = {"USDT": Decimal(1_000_000)}
 PLACE = "POST /api/v3/order"
 
@@ -52,7 +52,7 @@ async def floor(database: PostgresManager, *faults: Fault, api_key: str = KEYS.a
     async with SimulatedVenue([market], time=time, faults=FaultScript(faults), money=MONEY, keys=KEYS) as venue:
         desk = await open_desk(database, cash="1000000")
         credentials = Credentials(api_key=api_key, secret=KEYS.secret)
-        client = CcxtVenue("binance", credentials, clock=desk.clock, url=venue.url, options=SPOT)
+        client = CcxtVenue("binance", credentials, clock=desk.clock, url=venue.url)
         executor = make_executor(database, desk.clock, desk.bus, client, desk.account, desk.lease)  # type: ignore[arg-type]
         desk.executor = executor
         try:
@@ -184,11 +184,20 @@ async def test_the_venue_itself_refuses_what_comes_after_its_window(database: Po
     async with floor(database) as on:
         await on.client.now()  # their clocks agree
         stale = ticket(on)
-        on.venue.time.advance(6)
-        on.desk.clock.advance(on.desk.clock.now() + timedelta(seconds=6))
+        on.venue.time.advance(6)  # on the wire
         with pytest.raises(VenueRefused, match="outside of the recvWindow"):
             await on.client.place(stale)
         assert on.venue.account.orders == []
+
+
+async def test_an_order_whose_time_is_over_is_not_written_to_the_wire(database: PostgresManager) -> None:
+    async with floor(database) as on:
+        await on.client.now()
+        stale = ticket(on)
+        on.desk.clock.advance(on.desk.clock.now() + timedelta(seconds=6))
+        with pytest.raises(VenueRefused, match="before it was written to the wire"):
+            await on.client.place(stale)
+        assert on.venue.account.asked == {}
 
 
 async def test_a_limit_order_rests_fills_at_its_price_or_is_cancelled(database: PostgresManager) -> None:
@@ -267,8 +276,8 @@ async def test_a_venue_that_is_down_holds_up_no_other_account(database: Postgres
 
 
 def test_orders_go_to_venues_whose_refusals_are_known() -> None:
-    with pytest.raises(ConfigurationError, match=r"'kraken'.*orders can go to binance"):
-        CcxtVenue("kraken", Credentials(api_key="k", secret="s"), clock=SystemClock())
+    with pytest.raises(ConfigurationError, match=r"'bitstamp'.*orders can go to binance, kraken"):
+        CcxtVenue("bitstamp", Credentials(api_key="k", secret="s"), clock=SystemClock())
 
 
 def test_real_money_needs_to_be_allowed_and_no_other_server() -> None:

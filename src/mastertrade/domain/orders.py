@@ -219,6 +219,7 @@ class Fill:
 _ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 CLIENT_ORDER_PREFIX = "mt"
 """Marks an order as ours on any venue, so that strays can be recognised and adopted."""
+_DIGITS = 22
 
 
 def client_order_id(approval_id: UUID, attempt: int, install: str = "") -> str:
@@ -227,11 +228,27 @@ def client_order_id(approval_id: UUID, attempt: int, install: str = "") -> str:
     The same approval and attempt always give the same id, so a repeated send is recognisable as such.
     """
     digest = hashlib.blake2b(f"{install}:{approval_id}:{attempt}".encode(), digest_size=16).digest()
-    number, text = int.from_bytes(digest), ""
+    return id_of_number(int.from_bytes(digest))
+
+
+def id_of_number(number: int) -> str:
+    """The id of ours that stands for this number of 128 bits."""
+    text = ""
     while number:
         number, digit = divmod(number, 62)
         text = _ALPHABET[digit] + text
-    return CLIENT_ORDER_PREFIX + text.rjust(22, "0")
+    return CLIENT_ORDER_PREFIX + text.rjust(_DIGITS, "0")
+
+
+def number_of_id(client_order_id: str) -> int | None:
+    """What ``id_of_number`` was given, or None for an id that it did not make."""
+    digits = client_order_id.removeprefix(CLIENT_ORDER_PREFIX)
+    if len(digits) != _DIGITS or CLIENT_ORDER_PREFIX + digits != client_order_id or not set(digits) <= set(_ALPHABET):
+        return None
+    number = 0
+    for digit in digits:
+        number = number * 62 + _ALPHABET.index(digit)
+    return number if number < 1 << 128 else None
 
 
 def round_down(value: Decimal, step: Decimal) -> Decimal:

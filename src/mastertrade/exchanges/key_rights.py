@@ -14,13 +14,14 @@ class KeysRefused(Refused):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeyRights:
-    """``may_transfer``: between accounts and wallets of one owner. ``is_bound``: works from given addresses only."""
+    """``may_transfer``: between accounts and wallets of one owner. ``is_bound``: works from given addresses only; None
+    where the venue does not tell."""
 
     may_read: bool
     may_trade: bool
     may_withdraw: bool
     may_transfer: bool
-    is_bound: bool
+    is_bound: bool | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,10 +33,30 @@ class KeyReport:
     assets: int
 
 
-HOW_TO_MEND: Final[Mapping[str, str]] = {
-    "binance": "at Binance under API Management, Edit restrictions",
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Switches:
+    """Where a venue's users change what a key may do, and what the switches are called there."""
+
+    where: str
+    read: str = "reading"
+    trade: str = "trading"
+    withdraw: str = "withdrawals"
+
+
+SWITCHES: Final[Mapping[str, Switches]] = {
+    "binance": Switches(
+        where="at Binance under API Management, Edit restrictions",
+        read="Enable Reading",
+        trade="Enable Spot & Margin Trading",
+        withdraw="Enable Withdrawals",
+    ),
+    "kraken": Switches(
+        where="at Kraken under Settings, API",
+        read="Query Funds, Query Open Orders & Trades, and Query Closed Orders & Trades",
+        trade="Create & Modify Orders, and Cancel & Close Orders",
+        withdraw="Withdraw Funds",
+    ),
 }
-"""Where a venue's users change what a key may do."""
 
 
 def binance_rights(told: Mapping[str, Any]) -> KeyRights:
@@ -60,15 +81,33 @@ def binance_rights(told: Mapping[str, Any]) -> KeyRights:
     )
 
 
+def kraken_rights(told: Mapping[str, Any]) -> KeyRights:
+    """Out of the result of GetApiKeyInfo."""
+    may = told.get("permissions")
+    if not isinstance(may, list):
+        raise DependencyDown("kraken: its answer on the rights of the key does not tell permissions")
+    return KeyRights(
+        may_read={"query-funds", "query-open-trades", "query-closed-trades"} <= set(may),
+        may_trade={"modify-trades", "close-trades"} <= set(may),
+        may_withdraw="withdraw-funds" in may,
+        may_transfer=bool({"withdraw-funds", "add-funds", "earn-funds"} & set(may)),
+        is_bound=bool(told["ip_allowlist"]) if "ip_allowlist" in told else None,
+    )
+
+
 def problems(venue: str, rights: KeyRights | None) -> list[str]:
     """Why nobody should trade with such keys, each with what to do; empty when that is fine, or not told."""
+    if rights is None:
+        return []
+    switch = SWITCHES.get(venue, Switches(where=f"at {venue}"))
     found = []
-    where = HOW_TO_MEND.get(venue, f"at {venue}")
-    if rights is not None and rights.may_withdraw:
+    if rights.may_withdraw:
         found.append(
-            "the key may withdraw, and whoever gets hold of it can take the money away: switch off Enable Withdrawals "
-            f"{where}"
+            "the key may withdraw, and whoever gets hold of it can take the money away: "
+            f"switch off {switch.withdraw} {switch.where}"
         )
-    if rights is not None and not rights.may_trade:
-        found.append(f"the key may not trade: switch on Enable Spot & Margin Trading {where}")
+    if not rights.may_trade:
+        found.append(f"the key may not trade: switch on {switch.trade} {switch.where}")
+    if not rights.may_read:
+        found.append(f"the key may not read orders and balances: switch on {switch.read} {switch.where}")
     return found

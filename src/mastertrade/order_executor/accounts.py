@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from mastertrade.domain.orders import Environment
-from mastertrade.exchanges.ccxt_venue import ANSWERS, CcxtVenue, Credentials
+from mastertrade.exchanges.ccxt_rules import Credentials
+from mastertrade.exchanges.ccxt_venue import VENUES, CcxtVenue
 from mastertrade.exchanges.key_rights import KeyReport, KeyRights, KeysRefused, problems
 from mastertrade.order_executor.postgres_database import Account, ExecutorPostgresDatabase
 from mastertrade.shared.clock import Clock
@@ -31,8 +32,6 @@ LONGEST_KEY: Final = 1_000
 SHOWN: Final = 4
 LONG_ENOUGH_TO_SHOW: Final = 16
 """Of a shorter key the last four letters would give too much away."""
-SPOT: Final[Mapping[str, Any]] = {"fetchMarkets": {"types": ["spot"]}}
-"""What the venue is asked for: ccxt's testnet of Binance has no other markets."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,8 +50,8 @@ class NewAccount:
                 f"account {self.name!r}: a name has 1 to 63 letters of a-z, A-Z, 0-9 . _ - "
                 "and begins with a letter or digit"
             )
-        if self.venue not in ANSWERS:
-            raise UsageError(f"venue {self.venue!r} cannot be traded at yet; those that can: {', '.join(ANSWERS)}")
+        if self.venue not in VENUES:
+            raise UsageError(f"venue {self.venue!r} cannot be traded at yet; those that can: {', '.join(VENUES)}")
         if self.environment is Environment.PAPER:
             raise UsageError("a paper account has no keys: mastertrade up makes it")
         if not ASSET.fullmatch(self.quote_asset):
@@ -223,7 +222,6 @@ async def open_venue(
     home: Path,
     clock: Clock,
     is_live_allowed: bool = False,
-    options: Mapping[str, Any] = SPOT,
 ) -> CcxtVenue:
     """The account's venue with its stored keys; the caller closes it. Nothing is asked of the venue yet.
 
@@ -249,7 +247,6 @@ async def open_venue(
         environment=account.environment,
         url=row["url"],
         is_live_allowed=is_live_allowed,
-        options=options,
     )
 
 
@@ -275,7 +272,6 @@ def _connect(
     environment: Environment,
     url: str | None,
     is_live_allowed: bool,
-    options: Mapping[str, Any] = SPOT,
 ) -> CcxtVenue:
     return CcxtVenue(
         venue,
@@ -284,7 +280,6 @@ def _connect(
         environment=environment.value,
         url=url,
         is_live_allowed=is_live_allowed,
-        options=options,
     )
 
 

@@ -1,0 +1,71 @@
+"""Binance spot. Source of its codes: errors.md of its spot API documents."""
+
+import json
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, Final
+
+from mastertrade.exchanges.ccxt_rules import Answers, Stamp, Told, VenueRules
+from mastertrade.exchanges.key_rights import KeyRights, binance_rights
+
+LONGEST_WINDOW_MS: Final = 60_000
+TRADES_A_PAGE: Final = 500
+OPENED: Final = ""
+"""In a cursor: the moment of the opening."""
+
+
+class Binance(VenueRules):
+    """Numbers its trades by market, one after the other."""
+
+    name = "binance"
+    answers = Answers(
+        refused=frozenset({
+            "-1013", "-1021", "-1022", "-1100", "-1101", "-1102", "-1103", "-1104", "-1105", "-1106", "-1111", "-1112",
+            "-1114", "-1115", "-1116", "-1117", "-1121", "-1131", "-2010", "-2014", "-2015",
+        }),
+        no_order=frozenset({"-2013"}),
+        none_to_cancel=frozenset({"-2011"}),
+        wrong_keys=frozenset({"-1002", "-1022", "-2008", "-2014", "-2015"}),
+    )  # fmt: skip
+    """-1006 and -1007 (``execution status unknown``) refuse nothing."""
+
+    def codes(self, status: int, told: Any) -> tuple[Collection[str], str]:
+        if status < 400 or not isinstance(told, dict) or type(told.get("code")) is not int:
+            return (), ""
+        words = str(told.get("msg", ""))
+        return ((), words) if words.startswith("Duplicate order") else ((str(told["code"]),), words)
+
+    def fence(self, given: Stamp) -> Mapping[str, Any]:
+        return {"timestamp": given.at_ms, "recvWindow": min(given.until_ms - given.at_ms, LONGEST_WINDOW_MS)}
+
+    async def trades(self, client: Any, after: str, symbols: Sequence[str], now_ms: int) -> tuple[list[Told], str]:
+        """The cursor names the last trade of each market; one that began with an opening leaves out what was traded
+        before."""
+        cursor: dict[str, int] = json.loads(after) if after else {}
+        opened_ms = cursor.get(OPENED, 0)
+        fresh: list[Told] = []
+        for symbol in dict.fromkeys([*(key for key in cursor if key != OPENED), *symbols]):
+            for trade in await _page(client, symbol, cursor.get(symbol), opened_ms):
+                number = int(trade["id"])
+                if number > cursor.get(symbol, 0):
+                    cursor[symbol] = number
+                    if int(trade["timestamp"]) >= opened_ms:
+                        fresh.append(trade)
+        fresh.sort(key=lambda trade: int(trade["timestamp"]))
+        return fresh, json.dumps(cursor, sort_keys=True) if cursor else after
+
+    async def rights(self, client: Any) -> KeyRights | None:
+        """Its testnet has no such question."""
+        if "sapi" not in client.urls["api"]:
+            return None
+        return binance_rights(await client.sapi_get_account_apirestrictions())
+
+
+async def _page(client: Any, symbol: str, last: int | None, opened_ms: int) -> Sequence[Told]:
+    """The next page. Of a market that is new in the cursor the latest one, if it reaches back to the opening; else it
+    is walked from its first trade on."""
+    if last is None and opened_ms:
+        latest: list[Told] = await client.fetch_my_trades(symbol, None, TRADES_A_PAGE)
+        if len(latest) < TRADES_A_PAGE or min(int(one["timestamp"]) for one in latest) < opened_ms:
+            return sorted(latest, key=lambda one: int(one["id"]))
+    found = await client.fetch_my_trades(symbol, None, TRADES_A_PAGE, {"fromId": (last or 0) + 1})
+    return sorted(found, key=lambda one: int(one["id"]))

@@ -1,0 +1,90 @@
+"""What each venue answers, in its own words: markets, an order taken, refusals from its documents, and answers that
+refuse nothing."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+from mastertrade.domain.orders import number_of_id
+from mastertrade.exchanges.ccxt_rules import Credentials
+from tests.contracts.answering_venue import OUR_ID, START_MS, Answer
+
+UUID_OF_OURS = str(UUID(int=number_of_id(OUR_ID) or 0))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wording:
+    """``base``: answers that every test needs. ``refusals``: what is no. ``open_ends``: what is not known to be no.
+    ``taken``: the answer to an order, and ``number`` in it."""
+
+    name: str
+    credentials: Credentials
+    symbol: str
+    base: Mapping[str, Answer]
+    place: str
+    taken: Any
+    number: str
+    refusals: Mapping[str, tuple[int, Any]]
+    open_ends: Mapping[str, tuple[int, Any]]
+    wrong_keys: tuple[int, Any]
+    balance_path: str
+    on_the_wire: Mapping[str, Any] = field(default_factory=dict)
+    """Of the request for OUR_ID that was signed at START for five seconds: headers and fields."""
+
+
+def kraken_error(text: str) -> tuple[int, Any]:
+    return 200, {"error": [text]}
+
+
+KRAKEN_PAIR = {
+    "altname": "XBTUSDT", "wsname": "XBT/USDT", "base": "XXBT", "quote": "USDT", "pair_decimals": 1,
+    "lot_decimals": 8, "lot_multiplier": 1, "leverage_buy": [], "leverage_sell": [], "fees": [[0, 0.4]],
+    "fees_maker": [[0, 0.25]], "ordermin": "0.00005", "costmin": "0.5", "tick_size": "0.1", "status": "online",
+}  # fmt: skip
+KRAKEN = Wording(
+    name="kraken",
+    credentials=Credentials(api_key="a key", secret="YSBzZWNyZXQ="),
+    symbol="BTC/USDT",
+    base={
+        "GET /0/public/AssetPairs": {"error": [], "result": {"XBTUSDT": KRAKEN_PAIR}},
+        "GET /0/public/Time": {"error": [], "result": {"unixtime": START_MS // 1000}},
+        "/0/private/OpenOrders": {"error": [], "result": {"open": {}}},
+        "/0/private/ClosedOrders": {"error": [], "result": {"closed": {}, "count": 0}},
+    },
+    place="/0/private/AddOrder",
+    taken={
+        "error": [],
+        "result": {"descr": {"order": "buy 0.50000000 XBTUSDT @ limit 29500.0"}, "txid": ["OUF4EM-FRGI2-MQMWZD"]},
+    },
+    number="OUF4EM-FRGI2-MQMWZD",
+    refusals={
+        "funds": kraken_error("EOrder:Insufficient funds"),
+        "minimum": kraken_error("EOrder:Order minimum not met"),
+        "arguments": kraken_error("EGeneral:Invalid arguments:volume minimum not met"),
+        "price": kraken_error("EOrder:Invalid price:Invalid price argument"),
+        "post only": kraken_error("EOrder:Post only order"),
+        "market closed": kraken_error("EService:Market in cancel_only mode"),
+        "nonce": kraken_error("EAPI:Invalid nonce"),
+    },
+    open_ends={
+        "busy": kraken_error("EService:Busy"),
+        "unavailable": kraken_error("EService:Unavailable"),
+        "internal": kraken_error("EGeneral:Internal error"),
+        "deadline": kraken_error("EService:Deadline elapsed"),
+        "two errors, one unknown": (200, {"error": ["EOrder:Insufficient funds", "EService:Timeout"]}),
+        "a refusal by a server that failed": (502, {"error": ["EOrder:Insufficient funds"]}),
+    },
+    wrong_keys=kraken_error("EAPI:Invalid key"),
+    balance_path="/0/private/BalanceEx",
+    on_the_wire={
+        "cl_ord_id": UUID_OF_OURS,
+        "deadline": "2026-01-05T12:00:05.000Z",
+        "oflags": "fciq",
+        "volume": "0.5",
+        "price": "29500",
+        "pair": "XBTUSDT",
+    },
+)
+
+WORDINGS = {one.name: one for one in (KRAKEN,)}
