@@ -92,7 +92,7 @@ class VenueRules(ABC):
         """As ccxt wants them. ConfigurationError tells what cannot be a key of this venue."""
         return given
 
-    def prepare(self, client: Any) -> None:
+    def prepare(self, client: Any) -> None:  # noqa: B027 - most need nothing
         """Once, before anything is asked."""
 
     def heard(self, status: int, body: str) -> Heard:
