@@ -7,7 +7,11 @@ from itertools import count
 from typing import Any
 from uuid import UUID, uuid4
 
+from mastertrade.domain.market import Candle
 from mastertrade.domain.orders import Fill, OrderStatus, Side
+from mastertrade.market_data_service.postgres_database import MarketDataPostgresDatabase
+from mastertrade.market_data_service.rules import listing
+from mastertrade.market_data_service.source import CandleBatch
 from mastertrade.order_executor.postgres_database import ExecutorPostgresDatabase, FillOutcome
 from mastertrade.shared.postgres_manager import Database, PostgresManager
 from tests.postgres.executor_seed import START, Desk
@@ -71,6 +75,20 @@ class Orders:
             return await ExecutorPostgresDatabase().apply_fill(
                 tx, self.desk.account.id, Fill(**told | changes), fill_id=uuid4(), at=LATER
             )
+
+    async def trades_at(self, symbol: str, close: float) -> None:
+        """Another market, whose last minute closed there."""
+        market, venue = MarketDataPostgresDatabase(), self.desk.instrument.venue
+        await market.add_instruments(self.db, [listing(venue, symbol)], at=START)
+        id = await self.db.fetchval("SELECT id FROM instruments WHERE venue = $1 AND symbol = $2", venue, symbol)
+        opened = START - timedelta(minutes=1)
+        candle = Candle(
+            instrument_id=id, venue=venue, symbol=symbol, interval_s=60, open_time=opened, open=close, high=close,
+            low=close, close=close, volume=1.0,
+        )  # fmt: skip
+        await market.ensure_partitions(self.db, opened, opened)
+        async with self.db.transaction() as tx:
+            await market.store_batch(tx, CandleBatch(interval_s=60, open_time=opened, candles=(candle,)), at=START)
 
     async def row(self, order: UUID) -> Any:
         return await self.db.fetchrow("SELECT * FROM orders WHERE id = $1", order)

@@ -227,11 +227,29 @@ async def test_a_fee_is_paid_in_its_own_asset_and_what_exceeds_a_reservation_fro
     fee = Decimal("0.001")
     for asset, held, cost in (("BTC", 1 - fee, 100), ("USDT", 2 - fee, 200 + fee), ("BNB", 3 - fee, 300 + fee)):
         await orders.fill(await orders.new(reserve=50), 1, 100, commission=fee, commission_asset=asset)
-        assert (await orders.position())[:2] == (held, cost), "a fee in a third asset is no cost of the position"
+        assert (await orders.position())[:2] == (held, cost), "a third asset without a price is no cost"
         assert await orders.desk.problems() == []
     assert await orders.balances() == {"BTC": (3 - fee, 0), "USDT": (9700 - fee, 0), "BNB": (-fee, 0)}
     await orders.fill(await orders.new("SELL", reserve="0.5"), 1, 100, commission=fee, commission_asset="BTC")
     assert await orders.balances() == {"BTC": (2 - 2 * fee, 0), "USDT": (9800 - fee, 0), "BNB": (-fee, 0)}
+    assert await orders.desk.problems() == []
+
+
+@pytest.mark.parametrize(("symbol", "close", "rate"), [("BNB/USDT", 250.0, "250"), ("USDT/BNB", 0.004, "250")])
+async def test_a_fee_in_a_third_asset_counts_at_what_it_was_worth(
+    orders: Orders, symbol: str, close: float, rate: str
+) -> None:
+    """commission_rate, by either side of a market of the two."""
+    await orders.trades_at(symbol, close)
+    fee = Decimal("0.001")
+    await orders.fill(await orders.new(reserve=150), 1, 100, commission=fee, commission_asset="BNB")
+    assert await orders.position() == (1, Decimal("100.25"), Decimal("100.25"))
+    sold = await orders.fill(await orders.new("SELL", reserve=1), 1, 120, commission=fee, commission_asset="BNB")
+    assert sold.realized_pnl == Decimal("19.5")
+    assert await orders.balances() == {"BTC": (0, 0), "USDT": (10_020, 0), "BNB": (-2 * fee, 0)}, "paid in BNB alone"
+    assert await orders.db.fetchval("SELECT array_agg(DISTINCT commission_rate) FROM trades") == [Decimal(rate)]
+    assert await orders.db.fetchval("SELECT sum(fees) FROM strategy_trades") == Decimal("0.5")
+    assert await orders.db.fetchval("SELECT sum(realized) FROM fifo_lots()") == Decimal("19.5")
     assert await orders.desk.problems() == []
 
 
@@ -326,6 +344,8 @@ async def test_fills_of_many_orders_at_once_open_one_position_that_rebuilds(orde
 @pytest.mark.parametrize("seed", [1, 2, 3])
 async def test_after_any_sequence_of_fills_positions_and_balances_rebuild(orders: Orders, seed: int) -> None:
     chance = random.Random(seed)
+    if seed > 1:
+        await orders.trades_at("BNB/USDT", 251.7)
     for _ in range(25):
         side, quantity = chance.choice(["BUY", "BUY", "SELL"]), Decimal(chance.randint(1, 400)) / 997
         quantity = quantity.quantize(Decimal("1e-12"))

@@ -32,7 +32,8 @@ BEGIN
         v_purchases := '{}'; v_times := '{}'; v_held := '{}'; v_costs := '{}'; v_first := 1;
         FOR v_fill IN SELECT t.id, t.side, t.quantity, t.price, t.trade_time,
                              CASE WHEN t.commission_asset = i.base THEN t.commission ELSE 0 END AS base_fee,
-                             CASE WHEN t.commission_asset = i.quote THEN t.commission ELSE 0 END AS quote_fee
+                             CASE WHEN t.commission_asset = i.quote THEN t.commission ELSE 0 END
+                                 + round(t.commission * coalesce(t.commission_rate, 0), 18) AS quote_fee
                         FROM trades t JOIN orders o ON o.id = t.order_id JOIN instruments i ON i.id = t.instrument_id
                        WHERE o.strategy_id = v_group.strategy_id AND t.account_id = v_group.account_id
                          AND t.instrument_id = v_group.instrument_id ORDER BY t.ledger_entry_id LOOP

@@ -158,6 +158,9 @@ CREATE TABLE IF NOT EXISTS trades (
     CONSTRAINT trades_fill_something CHECK (quantity > 0 AND price > 0),
     CONSTRAINT trades_side_is_known CHECK (side IN ('BUY', 'SELL'))
 );
+ALTER TABLE trades ADD COLUMN IF NOT EXISTS commission_rate price;
+COMMENT ON COLUMN trades.commission_rate IS
+    'quote asset per unit of a commission in a third asset, when it was paid; NULL: paid in base or quote, or no price was known';
 CREATE INDEX IF NOT EXISTS trades_by_order ON trades (order_id);
 CREATE INDEX IF NOT EXISTS trades_by_symbol ON trades (symbol, trade_time DESC);
 CREATE INDEX IF NOT EXISTS trades_by_time ON trades (trade_time DESC);
@@ -406,6 +409,21 @@ BEGIN
     RETURN v_instrument;
 END $$;
 
+-- What one unit of a commission's asset was worth in an instrument's quote asset: by the last close before then of a market of the
+-- same venue between the two, else of any venue. NULL for base and quote themselves, and where no price is known.
+CREATE OR REPLACE FUNCTION commission_rate(p_venue text, p_base text, p_quote text, p_asset text, p_at timestamptz)
+RETURNS numeric LANGUAGE plpgsql STABLE AS $$
+BEGIN
+    IF p_asset IN (p_base, p_quote) THEN
+        RETURN NULL;
+    END IF;
+    RETURN (
+        SELECT CASE WHEN i.base = p_asset THEN round(l.close::numeric, 12) ELSE round(1 / l.close::numeric, 12) END
+          FROM instruments i CROSS JOIN LATERAL last_candle(i.id, p_at) l
+         WHERE i.kind = 'spot' AND (i.base, i.quote) IN ((p_asset, p_quote), (p_quote, p_asset)) AND l.close > 0
+         ORDER BY i.venue <> p_venue, i.base <> p_asset, l.close_time DESC, i.id LIMIT 1);
+END $$;
+
 -- What a fill does to a position: new quantity and cost, and the profit realised. Cost includes fees, so that entry price
 -- times quantity is what was paid. A sale beyond the position realises nothing on the excess.
 CREATE OR REPLACE FUNCTION position_after_fill(
@@ -449,6 +467,8 @@ DECLARE
     v_old trades;
     v_base_fee numeric := 0;
     v_quote_fee numeric := 0;
+    v_rate numeric;
+    v_other_fee numeric;
     v_notional numeric := round(p_quantity * p_price, 18);
     v_sign int;
     v_entry bigint;
@@ -491,6 +511,10 @@ BEGIN
     v_sign := CASE v_order.side WHEN 'BUY' THEN 1 ELSE -1 END;
     v_base_fee := CASE WHEN p_commission_asset = v_instrument.base THEN p_commission ELSE 0 END;
     v_quote_fee := CASE WHEN p_commission_asset = v_instrument.quote THEN p_commission ELSE 0 END;
+    IF p_commission <> 0 AND p_commission_asset NOT IN (v_instrument.base, v_instrument.quote) THEN
+        v_rate := commission_rate(v_instrument.venue, v_instrument.base, v_instrument.quote, p_commission_asset, p_trade_time);
+    END IF;
+    v_other_fee := round(p_commission * coalesce(v_rate, 0), 18);
     v_entry := post_entry(p_account_id, 'fill', p_fill_id::text, p_trade_time,
         ARRAY['asset:spot', 'exchange:trade', 'asset:spot', 'exchange:trade', 'asset:spot', 'expense:fee'],
         ARRAY[v_instrument.base, v_instrument.base, v_instrument.quote, v_instrument.quote, p_commission_asset, p_commission_asset],
@@ -518,7 +542,7 @@ BEGIN
         v_position_id := v_position.id;
         SELECT a.held, a.cost, a.realized INTO v_held, v_cost, realized_pnl
           FROM position_after_fill(v_order.side, coalesce(v_position.quantity, 0), coalesce(v_position.cost, 0),
-                                   p_quantity, p_price, v_base_fee, v_quote_fee) a;
+                                   p_quantity, p_price, v_base_fee, v_quote_fee + v_other_fee) a;
         position_quantity := v_held;
         position_entry_price := CASE WHEN v_held > 0 THEN round(v_cost / v_held, 12) ELSE coalesce(v_position.entry_price, 0) END;
         IF v_position_id IS NULL AND v_held > 0 THEN
@@ -535,14 +559,15 @@ BEGIN
                    closed_at = CASE WHEN v_held = 0 THEN p_trade_time END
              WHERE s.id = v_position_id;
         END IF;
-        v_fee_of_position := v_quote_fee + round(v_base_fee * p_price, 18);
+        v_fee_of_position := v_quote_fee + v_other_fee + round(v_base_fee * p_price, 18);
         INSERT INTO strategy_trades (strategy_id, position_id, trade_id, symbol, side, quantity, price, fees, pnl, return_pct, executed_at)
         VALUES (v_order.strategy_id, v_position_id, p_fill_id, v_order.symbol, v_order.side, p_quantity, p_price, v_fee_of_position,
                 apply_fill.realized_pnl,
                 CASE WHEN v_order.side = 'SELL' AND coalesce(v_position.cost, 0) > v_cost
                      THEN (apply_fill.realized_pnl / (v_position.cost - v_cost))::float8 END, p_trade_time);
     END IF;
-    UPDATE trades AS t SET ledger_entry_id = v_entry, realized_pnl = apply_fill.realized_pnl WHERE t.id = p_fill_id;
+    UPDATE trades AS t SET ledger_entry_id = v_entry, realized_pnl = apply_fill.realized_pnl, commission_rate = v_rate
+     WHERE t.id = p_fill_id;
 
     PERFORM set_step_cause(p_source, jsonb_build_object('exchange_trade_id', p_exchange_trade_id, 'quantity', p_quantity::text,
         'price', p_price::text, 'commission', p_commission::text, 'commission_asset', p_commission_asset));
@@ -590,13 +615,14 @@ BEGIN
     FOR v_group IN SELECT DISTINCT o.strategy_id, t.account_id, t.instrument_id
                      FROM trades t JOIN orders o ON o.id = t.order_id WHERE o.strategy_id IS NOT NULL LOOP
         v_held := 0; v_cost := 0; v_realized := 0;
-        FOR v_fill IN SELECT t.side, t.quantity, t.price, t.commission, t.commission_asset, i.base, i.quote
+        FOR v_fill IN SELECT t.side, t.quantity, t.price, t.commission, t.commission_asset, t.commission_rate, i.base, i.quote
                         FROM trades t JOIN orders o ON o.id = t.order_id JOIN instruments i ON i.id = t.instrument_id
                        WHERE o.strategy_id = v_group.strategy_id AND t.account_id = v_group.account_id
                          AND t.instrument_id = v_group.instrument_id ORDER BY t.ledger_entry_id LOOP
             SELECT * INTO v_after FROM position_after_fill(v_fill.side, v_held, v_cost, v_fill.quantity, v_fill.price,
                 CASE WHEN v_fill.commission_asset = v_fill.base THEN v_fill.commission ELSE 0 END,
-                CASE WHEN v_fill.commission_asset = v_fill.quote THEN v_fill.commission ELSE 0 END);
+                CASE WHEN v_fill.commission_asset = v_fill.quote THEN v_fill.commission ELSE 0 END
+                    + round(v_fill.commission * coalesce(v_fill.commission_rate, 0), 18));
             v_held := v_after.held; v_cost := v_after.cost; v_realized := v_realized + v_after.realized;
         END LOOP;
         strategy_id := v_group.strategy_id; account_id := v_group.account_id; instrument_id := v_group.instrument_id;
