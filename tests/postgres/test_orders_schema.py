@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import hashlib
 import random
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -362,3 +363,20 @@ async def test_after_any_sequence_of_fills_positions_and_balances_rebuild(orders
     assert await orders.db.fetchval("SELECT count(*) FROM trades") > 20
     assert await orders.db.fetchval("SELECT bool_and(is_equal) FROM rebuild_positions()") is True
     assert await orders.desk.problems() == []
+
+
+async def test_every_step_keeps_the_hash_of_what_caused_it(orders: Orders) -> None:
+    """payload_hash, which nobody can write."""
+    order = await orders.new()
+    await orders.bring(order, S.OPEN)
+    await orders.fill(order, 1, commission=Decimal("0.1"), commission_asset="Ł")
+    rows = await orders.db.fetch("SELECT payload::text AS payload, payload_hash FROM order_events")
+    assert len(rows) == 4
+    for row in rows:
+        assert row["payload_hash"] == hashlib.sha256(row["payload"].encode()).digest()
+    with pytest.raises(DatabaseError, match="generated"):
+        await orders.db.execute(
+            "INSERT INTO order_events (order_id, event_type, source, occurred_at, payload_hash) "
+            "VALUES ($1, 'note', 'x', now(), 'x')",
+            order,
+        )

@@ -101,7 +101,14 @@ async def test_an_older_moment_changes_no_alert(database: PostgresManager) -> No
     await office.candle(50_000.0, close_time=START)
     await closed(office, START)
     before = await alerts(office)
-    assert await database.fetch("SELECT * FROM settle_alerts($1, $2, '[]')", office.account_id, START - FIVE) == []
+    assert (
+        await database.fetch(
+            "SELECT * FROM settle_alerts($1, $2, '[]', ARRAY['drawdown_warning', 'concentration_risk'])",
+            office.account_id,
+            START - FIVE,
+        )
+        == []
+    )
     assert await alerts(office) == before
     assert await database.fetchval("SELECT acknowledge_alert('none', 'ann', '', $1)", START) is False
 

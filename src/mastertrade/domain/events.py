@@ -1,8 +1,10 @@
 """Events: past facts that cross from one service to another. Each is published with the fact it reports."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from typing import Any
 from uuid import UUID
 
 from mastertrade.domain.arbitrage import Opportunity
@@ -198,6 +200,25 @@ class RiskAlertChanged(Event):
     message: str
     current_value: float
     threshold_value: float
+
+    @classmethod
+    def of_row(
+        cls, change: str, alert: Mapping[str, Any], account_id: UUID, *, id: UUID, at: datetime
+    ) -> "RiskAlertChanged":
+        """Of an alert as it is stored."""
+        return cls(
+            id=id,
+            occurred_at=at,
+            alert_id=alert["id"],
+            account_id=account_id,
+            alert_type=alert["alert_type"],
+            severity=RiskLevel(alert["severity"]),
+            change=change,
+            symbol=alert["symbol"],
+            message=alert["message"],
+            current_value=alert["current_value"],
+            threshold_value=alert["threshold_value"],
+        )
 
     @property
     def key(self) -> str:

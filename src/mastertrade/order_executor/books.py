@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
-from mastertrade.domain.events import Event, OrderFilled, OrderUpdated
+from mastertrade.domain.events import Event, OrderFilled, OrderUpdated, RiskAlertChanged
 from mastertrade.domain.orders import Fill, Order, OrderStatus
 from mastertrade.exchanges.exchange import VenueOrder
 from mastertrade.messaging.bus import Bus
@@ -129,6 +129,15 @@ class Books:
         if instrument_id is not None and origin == "orphan":
             await self.halt(instrument_id, f"order {theirs.client_order_id} was ours and missing from our books")
         return instrument_id is not None
+
+    async def settle_alerts(self, account_id: UUID) -> None:
+        """Tell people what is wrong with orders and books, once for each condition, until it is right again."""
+        async with self._manager.transaction() as tx:
+            now = self._clock.now()
+            for change, alert in await self._database.settle_alerts(tx, account_id, at=now):
+                event = RiskAlertChanged.of_row(change, alert, account_id, id=new_id(now), at=now)
+                await self._bus.publish(event, within=tx)
+                log.warning("order alert %s: %s", change, event.message, extra={"alert_id": event.alert_id})
 
     async def halt(self, instrument_id: int, reason: str) -> None:
         """In a transaction of its own: one that already holds balances would wait for judges who wait for them. The

@@ -260,6 +260,14 @@ class ExecutorPostgresDatabase:
         )
         return AccountState(state)
 
+    async def settle_alerts(
+        self, tx: Transaction, account_id: UUID, *, at: datetime
+    ) -> list[tuple[str, dict[str, Any]]]:
+        """What is wrong with orders and books becomes alerts, and alerts of what is right again are resolved. Which
+        changed, and how."""
+        rows = await QUERIES.fetch(tx, "settle_order_alerts", account_id=account_id, at=at, **self._fence)
+        return [(row["change"], row["alert"]) for row in rows]
+
     async def account_totals(self, db: Database, account_id: UUID) -> dict[str, Decimal]:
         """Free and reserved together, by asset."""
         rows = await QUERIES.fetch(db, "account_totals", account_id=account_id)

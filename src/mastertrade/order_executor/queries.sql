@@ -70,6 +70,10 @@ SELECT begin_recovery(:account_id, :role, :epoch, :reason, :at);
 -- Why: differences are rows, and whether the account may trade follows from them in the same transaction.
 SELECT record_comparison(:account_id, :role, :epoch, :at, :breaks);
 
+-- name: settle_order_alerts
+-- Why: what is wrong with orders and books is told to people, once, until it is right again.
+SELECT change, alert FROM settle_order_alerts(:account_id, :role, :epoch, :at);
+
 -- name: waive_breaks
 -- Why: who let an account trade with a difference is kept with it.
 SELECT waive_breaks(:account_id, :break_id, :actor, :reason, :at);

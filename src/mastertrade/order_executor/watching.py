@@ -26,6 +26,8 @@ LATE_FILLS = timedelta(days=1)
 """So long after its end an order's market is looked at for fills nobody has heard of."""
 COMPARED_EVERY = timedelta(seconds=60)
 """While the account is live and nothing differs; else at every look."""
+TOLD_EVERY = timedelta(seconds=30)
+"""What is wrong, as alerts."""
 SILENCES = 3
 """Unanswered questions after which a look asks no more."""
 
@@ -61,6 +63,7 @@ class Watcher:
         self._state = AccountState.RECOVERING
         self._compared_at: datetime | None = None
         self._has_doubts = False
+        self._told_at: datetime | None = None
 
     async def look(self) -> bool:
         """True while orders are still open, or while the venue does not tell all it should."""
@@ -81,6 +84,10 @@ class Watcher:
                 await self._books.move(order, OrderStatus.CANCELED, payload=payload)
             elif order.approval_id is not None:
                 await self._sender.submit(order.id)
+        now = self._clock.now()
+        if self._told_at is None or now - self._told_at >= TOLD_EVERY:
+            self._told_at = now
+            await self._books.settle_alerts(self._account_id)
         return not has_told or self._state is not AccountState.LIVE or bool(await self._active())
 
     async def _hear_and_compare(self) -> None:

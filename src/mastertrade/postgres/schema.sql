@@ -33,6 +33,7 @@ SET LOCAL client_min_messages = warning;
 \ir schema/orders.sql
 \ir schema/lots.sql
 \ir schema/algo_orders.sql
+\ir schema/order_alerts.sql
 \ir schema/arbitrage.sql
 \ir schema/paper_venue.sql
 \ir schema/lineage.sql

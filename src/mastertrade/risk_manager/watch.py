@@ -25,6 +25,7 @@ from mastertrade.risk_manager.guards import Guards
 from mastertrade.risk_manager.limits import GLOBAL, Effective, Limits
 from mastertrade.risk_manager.market_risk import BarsOf, MarketRisk
 from mastertrade.risk_manager.measuring import PortfolioMeter
+from mastertrade.risk_manager.models import AlertType
 from mastertrade.risk_manager.portfolio import EVERY_METHOD, Book, Holding
 from mastertrade.risk_manager.postgres_database import RiskPostgresDatabase
 from mastertrade.risk_manager.protections import after_look, by_volatility
@@ -184,21 +185,9 @@ class RiskWatch:
 
     async def _settle(self, tx: Transaction, account_id: UUID, breaches: Sequence[Breach], at: datetime) -> None:
         found = [_alert(one, account_id, at) for one in breaches]
-        for row in await QUERIES.fetch(tx, "settle_alerts", account_id=account_id, at=at, found=found):
-            alert = row["alert"]
-            event = RiskAlertChanged(
-                id=new_id(at),
-                occurred_at=at,
-                alert_id=alert["id"],
-                account_id=account_id,
-                alert_type=alert["alert_type"],
-                severity=RiskLevel(alert["severity"]),
-                change=row["change"],
-                symbol=alert["symbol"],
-                message=alert["message"],
-                current_value=alert["current_value"],
-                threshold_value=alert["threshold_value"],
-            )
+        types = [one.value for one in AlertType]
+        for row in await QUERIES.fetch(tx, "settle_alerts", account_id=account_id, at=at, found=found, types=types):
+            event = RiskAlertChanged.of_row(row["change"], row["alert"], account_id, id=new_id(at), at=at)
             await self._bus.publish(event, within=tx)
             if event.severity in URGENT and event.change != "resolved":
                 log.warning("risk alert %s: %s", event.change, event.message, extra={"alert_id": event.alert_id})

@@ -5,7 +5,7 @@ SELECT a.id FROM accounts a JOIN account_marks m ON m.account_id = a.id
 
 -- name: settle_alerts
 -- Why: one open alert for each condition, and what changed about them in one call.
-SELECT change, alert FROM settle_alerts(:account_id, :at, :found);
+SELECT change, alert FROM settle_alerts(:account_id, :at, :found, :types);
 
 -- name: alerts_of_accounts
 -- Why: what is or was wrong, the open and the severe first.

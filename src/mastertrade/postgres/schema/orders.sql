@@ -102,6 +102,12 @@ CREATE TABLE IF NOT EXISTS order_events (
     created_at   timestamptz NOT NULL DEFAULT clock_timestamp(),
     CONSTRAINT order_events_type_is_known CHECK (event_type IN ('created', 'status_changed', 'fill', 'absent', 'note'))
 );
+-- The same for the same payload, whoever wrote it and however often it was told.
+CREATE OR REPLACE FUNCTION payload_hash(p_payload jsonb) RETURNS bytea LANGUAGE plpgsql IMMUTABLE AS $$
+BEGIN
+    RETURN sha256(convert_to(p_payload::text, 'UTF8'));
+END $$;
+ALTER TABLE order_events ADD COLUMN IF NOT EXISTS payload_hash bytea GENERATED ALWAYS AS (payload_hash(payload)) STORED;
 CREATE INDEX IF NOT EXISTS order_events_by_order ON order_events (order_id, id);
 COMMENT ON TABLE order_events IS 'order_executor: every step of an order with its source and the payload that caused it';
 DROP TRIGGER IF EXISTS order_events_are_final ON order_events;

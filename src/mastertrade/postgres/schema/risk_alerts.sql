@@ -5,16 +5,17 @@ ALTER TABLE risk_alerts ADD COLUMN IF NOT EXISTS account_id uuid REFERENCES acco
 CREATE UNIQUE INDEX IF NOT EXISTS risk_alerts_one_open ON risk_alerts (account_id, alert_type, symbol)
     NULLS NOT DISTINCT WHERE status <> 'resolved' AND account_id IS NOT NULL;
 
--- Brings an account's alerts to what is wrong now: conditions beyond their limit raise one, standing ones update theirs,
+DROP FUNCTION IF EXISTS settle_alerts(uuid, timestamptz, jsonb);
+-- Brings an account's alerts of these types to what is wrong now: conditions beyond their limit raise one, standing ones update theirs,
 -- those that are not even near it any more resolve it. A condition that got worse opens an acknowledged alert again. Returns what changed and how; nothing
 -- for a moment that is older than what is known already.
-CREATE OR REPLACE FUNCTION settle_alerts(p_account uuid, p_at timestamptz, p_found jsonb)
+CREATE OR REPLACE FUNCTION settle_alerts(p_account uuid, p_at timestamptz, p_found jsonb, p_types text[])
 RETURNS TABLE (change text, alert jsonb) LANGUAGE plpgsql AS $$
 DECLARE
     v_levels constant text[] := ARRAY['low', 'medium', 'high', 'critical'];
 BEGIN
     PERFORM pg_advisory_xact_lock(hashtextextended('alerts:' || p_account, 0));
-    IF EXISTS (SELECT 1 FROM risk_alerts a WHERE a.account_id = p_account AND a.updated_at > p_at) THEN
+    IF EXISTS (SELECT 1 FROM risk_alerts a WHERE a.account_id = p_account AND a.alert_type = ANY (p_types) AND a.updated_at > p_at) THEN
         RETURN;
     END IF;
     RETURN QUERY
@@ -24,7 +25,7 @@ BEGIN
             current_value float8, threshold_value float8, recommendation text)),
     cleared AS (
         UPDATE risk_alerts a SET status = 'resolved', resolved_at = p_at, updated_at = p_at
-         WHERE a.account_id = p_account AND a.status <> 'resolved'
+         WHERE a.account_id = p_account AND a.status <> 'resolved' AND a.alert_type = ANY (p_types)
            AND NOT EXISTS (SELECT 1 FROM found f WHERE f.alert_type = a.alert_type AND f.symbol IS NOT DISTINCT FROM a.symbol)
         RETURNING a.*),
     worse AS (

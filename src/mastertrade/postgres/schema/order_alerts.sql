@@ -1,0 +1,58 @@
+-- What is wrong with an account's orders and books, as alerts beside those of the watch over its risk. Owner: order_executor.
+
+-- What stands now, in the words of settle_alerts: orders whose fate is unknown for over half a minute, fills that could not be
+-- booked and orders that traded after their end within a day, books that differ from the venue's, a venue that does not tell, and
+-- algo orders that gave up within a day.
+CREATE OR REPLACE FUNCTION order_conditions(p_account uuid, p_at timestamptz) RETURNS jsonb LANGUAGE plpgsql STABLE AS $$
+DECLARE
+    v_patience constant interval := interval '30 seconds';
+    v_remembered constant interval := interval '1 day';
+BEGIN
+    RETURN (
+    WITH conditions (alert_type, severity, title, message, symbol, current_value, threshold_value, recommendation) AS (
+        SELECT 'order_unknown', 'high', 'an order without an answer',
+               format('%s of %s: the venue has not said since %s whether it took it', min(o.client_order_id), o.symbol,
+                      to_char(min(o.unknown_since) AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS')),
+               o.symbol, count(*)::float8, 0::float8, 'look at the venue; its capital stays reserved until it is known'
+          FROM orders o
+         WHERE o.account_id = p_account AND o.status = 'UNKNOWN' AND o.unknown_since <= p_at - v_patience
+         GROUP BY o.symbol
+        UNION ALL
+        SELECT 'fill_quarantined', 'critical', 'a fill that could not be booked',
+               format('fill %s of %s: %s', min(q.payload ->> 'exchange_trade_id'), q.payload ->> 'symbol', min(q.reason)),
+               q.payload ->> 'symbol', count(*)::float8, 0, 'compare with the venue: mastertrade order reconcile'
+          FROM quarantined_fills q
+         WHERE q.account_id = p_account AND q.occurred_at > p_at - v_remembered GROUP BY q.payload ->> 'symbol'
+        UNION ALL
+        SELECT 'late_fill', 'medium', 'an order that traded after its end',
+               format('%s of %s was %s and traded all the same', min(o.client_order_id), o.symbol, min(e.from_status)),
+               o.symbol, count(*)::float8, 0, 'it is booked; the position is what the venue says'
+          FROM orders o JOIN order_events e ON e.order_id = o.id
+         WHERE o.account_id = p_account AND o.update_time > p_at - v_remembered AND e.event_type = 'fill'
+           AND e.from_status IN ('CANCELED', 'EXPIRED', 'REJECTED', 'NOT_FOUND') AND e.occurred_at > p_at - v_remembered
+         GROUP BY o.symbol
+        UNION ALL
+        SELECT CASE s.state WHEN 'broken' THEN 'books_differ' ELSE 'venue_silent' END,
+               CASE s.state WHEN 'broken' THEN 'critical' ELSE 'high' END,
+               CASE s.state WHEN 'broken' THEN 'our books differ from the venue''s' ELSE 'the venue does not tell' END,
+               s.reason, NULL, extract(epoch FROM p_at - s.since)::float8, extract(epoch FROM v_patience)::float8,
+               'mastertrade order reconcile'
+          FROM account_states s
+         WHERE s.account_id = p_account AND (s.state = 'broken' OR (s.state = 'recovering' AND s.since <= p_at - v_patience))
+        UNION ALL
+        SELECT 'algo_order_failed', 'high', 'an order that gave up',
+               format('%s %s of %s: %s', min(a.kind), left(min(a.id::text), 8), i.symbol, min(a.outcome)), i.symbol, count(*)::float8, 0,
+               'place it again, or give the position up: mastertrade risk flatten'
+          FROM algo_orders a JOIN instruments i ON i.id = a.instrument_id
+         WHERE a.account_id = p_account AND a.status = 'failed' AND a.ended_at > p_at - v_remembered GROUP BY i.symbol)
+    SELECT coalesce(jsonb_agg(to_jsonb(c) || jsonb_build_object('id', gen_random_uuid(), 'is_beyond', true)), '[]') FROM conditions c);
+END $$;
+
+-- Raises, updates and resolves them; what changed, for whoever publishes it.
+CREATE OR REPLACE FUNCTION settle_order_alerts(p_account uuid, p_role text, p_epoch bigint, p_at timestamptz)
+RETURNS TABLE (change text, alert jsonb) LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM require_lease(p_role, p_epoch);
+    RETURN QUERY SELECT s.change, s.alert FROM settle_alerts(p_account, p_at, order_conditions(p_account, p_at), ARRAY[
+        'order_unknown', 'fill_quarantined', 'late_fill', 'books_differ', 'venue_silent', 'algo_order_failed']) s;
+END $$;
