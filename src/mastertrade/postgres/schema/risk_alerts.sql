@@ -5,6 +5,7 @@ ALTER TABLE risk_alerts ADD COLUMN IF NOT EXISTS account_id uuid REFERENCES acco
 CREATE UNIQUE INDEX IF NOT EXISTS risk_alerts_one_open ON risk_alerts (account_id, alert_type, symbol)
     NULLS NOT DISTINCT WHERE status <> 'resolved' AND account_id IS NOT NULL;
 
+-- squawk-ignore ban-drop-function
 DROP FUNCTION IF EXISTS settle_alerts(uuid, timestamptz, jsonb);
 -- Brings an account's alerts of these types to what is wrong now: conditions beyond their limit raise one, standing ones update theirs,
 -- those that are not even near it any more resolve it. A condition that got worse opens an acknowledged alert again. Returns what changed and how; nothing
