@@ -11,7 +11,14 @@ import pytest
 
 from mastertrade.exchanges.ccxt_rules import Credentials
 from mastertrade.exchanges.ccxt_venue import CcxtVenue
-from mastertrade.exchanges.key_rights import KeyRights, KeysRefused, binance_rights, problems
+from mastertrade.exchanges.key_rights import (
+    KeyRights,
+    KeysRefused,
+    binance_rights,
+    bybit_rights,
+    kraken_rights,
+    problems,
+)
 from mastertrade.exchanges.simulated import Fault, FaultKind, FaultScript, SimulatedVenue, VenueTime, simulated_market
 from mastertrade.exchanges.simulated.private import USUAL_RIGHTS, Keys
 from mastertrade.shared.clock import ReplayClock
@@ -125,3 +132,46 @@ def test_a_key_that_may_not_trade_is_told_what_to_switch_on() -> None:
     rights = binance_rights({**USUAL_RIGHTS, "enableSpotAndMarginTrading": False})
     assert "switch on Enable Spot & Margin Trading" in problems("binance", rights)[0]
     assert problems("binance", None) == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "rights"),
+    [
+        ({}, KeyRights(may_read=True, may_trade=True, may_withdraw=False, may_transfer=False, is_bound=True)),
+        (
+            {"permissions": {"Spot": ["SpotTrade"], "Wallet": ["AccountTransfer", "Withdraw"]}, "ips": ["*"]},
+            KeyRights(may_read=True, may_trade=True, may_withdraw=True, may_transfer=True, is_bound=False),
+        ),
+        (
+            {"readOnly": 1, "permissions": {"Spot": ["SpotTrade"], "Wallet": ["Withdraw"]}},
+            KeyRights(may_read=True, may_trade=False, may_withdraw=False, may_transfer=False, is_bound=True),
+        ),
+        (
+            {"permissions": {}},
+            KeyRights(may_read=True, may_trade=False, may_withdraw=False, may_transfer=False, is_bound=True),
+        ),
+    ],
+)  # fmt: skip
+def test_bybits_rights_are_what_its_key_is_for(changes: dict[str, Any], rights: KeyRights) -> None:
+    told = {"readOnly": 0, "permissions": {"Spot": ["SpotTrade"], "Wallet": []}, "ips": ["192.0.2.1"]}
+    assert bybit_rights(told | changes) == rights
+
+
+@pytest.mark.parametrize("lacking", ["readOnly", "permissions"])
+def test_what_bybit_does_not_tell_of_a_key_could_be_anything(lacking: str) -> None:
+    told: dict[str, Any] = {"readOnly": 0, "permissions": {}}
+    with pytest.raises(DependencyDown, match="does not tell"):
+        bybit_rights({name: value for name, value in told.items() if name != lacking})
+
+
+@pytest.mark.parametrize(
+    ("permissions", "may_trade", "may_withdraw"),
+    [
+        (["query-funds", "query-open-trades", "query-closed-trades", "modify-trades", "close-trades"], True, False),
+        (["modify-trades", "withdraw-funds"], False, True),
+    ],
+)
+def test_krakens_rights_are_what_its_key_is_for(permissions: list[str], may_trade: bool, may_withdraw: bool) -> None:
+    rights = kraken_rights({"permissions": permissions, "ip_allowlist": []})
+    assert (rights.may_trade, rights.may_withdraw, rights.is_bound) == (may_trade, may_withdraw, False)
+    assert bool(problems("kraken", rights)) is not may_trade

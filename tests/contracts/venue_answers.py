@@ -87,4 +87,65 @@ KRAKEN = Wording(
     },
 )
 
-WORDINGS = {one.name: one for one in (KRAKEN,)}
+
+def bybit_error(code: int, text: str = "no") -> tuple[int, Any]:
+    return 200, {"retCode": code, "retMsg": text, "result": {}, "retExtInfo": {}, "time": START_MS}
+
+
+def bybit_answer(**result: Any) -> Any:
+    return {"retCode": 0, "retMsg": "OK", "result": result, "retExtInfo": {}, "time": START_MS}
+
+
+BYBIT_PAIR = {
+    "symbol": "BTCUSDT", "baseCoin": "BTC", "quoteCoin": "USDT", "innovation": "0", "status": "Trading",
+    "marginTrading": "utaOnly", "priceFilter": {"tickSize": "0.1"},
+    "lotSizeFilter": {"basePrecision": "0.0001", "quotePrecision": "0.01", "minOrderQty": "0.001",
+                      "maxOrderQty": "100.0", "minOrderAmt": "10", "maxOrderAmt": "1000000"},
+}  # fmt: skip
+BYBIT = Wording(
+    name="bybit",
+    credentials=Credentials(api_key="a key", secret="a secret"),
+    symbol="BTC/USDT",
+    base={
+        "GET /v5/market/instruments-info": bybit_answer(category="spot", list=[BYBIT_PAIR]),
+        "GET /v5/market/time": bybit_answer(timeSecond=str(START_MS // 1000)),
+        "GET /v5/order/realtime": bybit_answer(list=[], nextPageCursor=""),
+        "GET /v5/order/history": bybit_answer(list=[], nextPageCursor=""),
+    },
+    place="/v5/order/create",
+    taken=bybit_answer(orderId="1321003749386327552", orderLinkId=OUR_ID),
+    number="1321003749386327552",
+    refusals={
+        "funds": bybit_error(170131, "Balance insufficient."),
+        "minimum": bybit_error(170140, "Transaction amount lower than the minimum."),
+        "price": bybit_error(170134, "Order price decimal too long."),
+        "post only": bybit_error(170218, "The LIMIT-MAKER order is rejected due to invalid price."),
+        "too late": bybit_error(10002, "invalid request, please check your server timestamp or recv_window param"),
+        "rejected": bybit_error(170210, "New order rejected."),
+    },
+    open_ends={
+        "internal": bybit_error(10016, "System error. Please try again later."),
+        "time-out behind it": bybit_error(170007, "Timeout waiting for response from backend server."),
+        "creation time-out": bybit_error(170146, "Order creation timeout"),
+        "duplicate": bybit_error(170141, "Duplicate clientOrderId"),
+        "too many": bybit_error(10006, "Too many visits!"),
+        "a code nobody knows": bybit_error(179999),
+    },
+    wrong_keys=bybit_error(10003, "API key is invalid."),
+    balance_path="/v5/account/wallet-balance",
+    on_the_wire={
+        "category": "spot",
+        "symbol": "BTCUSDT",
+        "side": "Buy",
+        "orderType": "Limit",
+        "qty": "0.5",
+        "price": "29500.0",
+        "timeInForce": "GTC",
+        "orderLinkId": OUR_ID,
+        "isLeverage": 0,
+        "X-BAPI-TIMESTAMP": str(START_MS),
+        "X-BAPI-RECV-WINDOW": "5000",
+    },
+)
+
+WORDINGS = {one.name: one for one in (KRAKEN, BYBIT)}

@@ -56,6 +56,12 @@ SWITCHES: Final[Mapping[str, Switches]] = {
         trade="Create & Modify Orders, and Cancel & Close Orders",
         withdraw="Withdraw Funds",
     ),
+    "bybit": Switches(
+        where="at Bybit under API, Edit",
+        read="the key",
+        trade="Read-Write, and SPOT Trade of the unified account",
+        withdraw="Withdrawal under Wallet",
+    ),
 }
 
 
@@ -92,6 +98,22 @@ def kraken_rights(told: Mapping[str, Any]) -> KeyRights:
         may_withdraw="withdraw-funds" in may,
         may_transfer=bool({"withdraw-funds", "add-funds", "earn-funds"} & set(may)),
         is_bound=bool(told["ip_allowlist"]) if "ip_allowlist" in told else None,
+    )
+
+
+def bybit_rights(told: Mapping[str, Any]) -> KeyRights:
+    """Out of the result of GET /v5/user/query-api."""
+    may = told.get("permissions")
+    if not isinstance(may, dict) or told.get("readOnly") is None:
+        raise DependencyDown("bybit: its answer on the rights of the key does not tell permissions and readOnly")
+    is_written = str(told["readOnly"]) == "0"
+    wallet, ips = set(may.get("Wallet") or ()), told.get("ips")
+    return KeyRights(
+        may_read=True,
+        may_trade=is_written and "SpotTrade" in (may.get("Spot") or ()),
+        may_withdraw=is_written and "Withdraw" in wallet,
+        may_transfer=is_written and bool(wallet - {"Withdraw"}),
+        is_bound=bool(ips) and "*" not in ips if isinstance(ips, list) else None,
     )
 
 

@@ -1,0 +1,159 @@
+"""Bybit spot, unified accounts. Sources: bybit-exchange.github.io/docs/v5: error, order/create-order, order/open-order,
+order/order-list, order/execution, user/apikey-info, guide (timestamp and receive window)."""
+
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from datetime import timedelta
+from typing import Any, ClassVar, Final
+
+from mastertrade.domain.orders import OrderType, Terms
+from mastertrade.exchanges.ccxt_fills import TradesByTime
+from mastertrade.exchanges.ccxt_rules import SPOT, Answers, Stamp, Told, stamp
+from mastertrade.exchanges.exchange import OrderTicket, VenueRefused
+from mastertrade.exchanges.key_rights import KeyRights, bybit_rights
+
+USUAL_WINDOW_MS: Final = 5_000
+LONGEST_WINDOW_MS: Final = 60_000
+TRADES_A_PAGE: Final = 100
+ORDERS_A_PAGE: Final = 50
+MOST_PAGES: Final = 200
+
+
+class Bybit(TradesByTime):
+    """Asked by its own questions where ccxt would first find out what kind of account it is, or send the quantity of a
+    purchase in the quote asset."""
+
+    name = "bybit"
+    answers = Answers(
+        refused=frozenset({
+            "10001", "10002", "10003", "10004", "10005", "10007", "10008", "10009", "10010", "10017", "10024",
+            "10027", "10028", "10029", "33004", "170005", "170010", "170011", "170019", "170031", "170033", "170034",
+            "170105", "170115", "170116", "170117", "170121", "170124", "170130", "170131", "170132", "170133",
+            "170134", "170135", "170136", "170137", "170140", "170148", "170151", "170157", "170159", "170192",
+            "170193", "170194", "170197", "170198", "170201", "170209", "170210", "170217", "170218", "170221",
+            "170223", "170224", "170226", "170227",
+        }),
+        none_to_cancel=frozenset({"170139", "170142", "170143", "170190", "170213"}),
+        wrong_keys=frozenset({"10003", "10004", "10005", "10007", "10010", "33004"}),
+    )  # fmt: skip
+    """Time-outs (170007, 170146), failures without a reason (10016, 170149), rate limits and "duplicate
+    clientOrderId" (170141) do not say how far the order came."""
+    options: ClassVar[Mapping[str, Any]] = {
+        **SPOT,
+        "enableUnifiedMargin": False,
+        "enableUnifiedAccount": True,
+        "recvWindow": USUAL_WINDOW_MS,
+    }
+    longest = timedelta(days=7)
+    reach = timedelta(days=729)
+
+    def prepare(self, client: Any) -> None:
+        """The window goes into what is signed, for an order as long as it may travel."""
+        sign = client.sign
+
+        def signed(*request: Any, **named: Any) -> Any:
+            given = stamp.get()
+            window = USUAL_WINDOW_MS if given is None else min(given.until_ms - given.at_ms, LONGEST_WINDOW_MS)
+            client.options["recvWindow"] = window
+            return sign(*request, **named)
+
+        client.sign = signed
+
+    def codes(self, status: int, told: Any) -> tuple[Collection[str], str]:
+        code = told.get("retCode") if isinstance(told, dict) else None
+        return ((), "") if code in (None, 0, "0") else ((str(code),), str(told.get("retMsg", "")))
+
+    def terms(self, terms: Terms) -> dict[str, Any]:
+        return {"timeInForce": "PostOnly" if terms.post_only else terms.time_in_force.value.replace("GTD", "GTC")}
+
+    async def place(self, client: Any, ticket: OrderTicket, given: Stamp) -> Told:
+        if ticket.type not in (OrderType.MARKET, OrderType.LIMIT):
+            raise VenueRefused(f"{self.name}: order type {ticket.type} is not offered; use MARKET or LIMIT")
+        asked: dict[str, Any] = {
+            "category": "spot",
+            "symbol": client.market(ticket.symbol)["id"],
+            "side": ticket.side.value.capitalize(),
+            "orderType": ticket.type.value.capitalize(),
+            "qty": f"{ticket.quantity:f}",
+            "orderLinkId": ticket.client_order_id,
+            "isLeverage": 0,
+        }
+        if ticket.type is OrderType.LIMIT:
+            asked |= {"price": f"{ticket.limit_price:f}", **self.terms(ticket.terms)}
+        else:
+            asked["marketUnit"] = "baseCoin"
+        told = await client.privatePostV5OrderCreate(asked)
+        return {"id": told["result"]["orderId"], "status": "open"}
+
+    async def look_up(self, client: Any, client_order_id: str, symbol: str, number: str | None) -> Told | None:
+        """Among those that are open or ended not long ago, then in the history: what moves on meanwhile is there."""
+        return await self._one(client, {"orderLinkId": client_order_id}, symbol)
+
+    async def by_number(self, client: Any, number: str, symbol: str) -> Told | None:
+        return await self._one(client, {"orderId": number}, symbol)
+
+    async def _one(self, client: Any, named: Mapping[str, str], symbol: str) -> Told | None:
+        asked = {"category": "spot", "symbol": client.market(symbol)["id"], **named}
+        for ask in (client.privateGetV5OrderRealtime, client.privateGetV5OrderHistory):
+            found = (await ask(asked))["result"].get("list") or []
+            ours = [one for one in found if all(one.get(name) == value for name, value in named.items())]
+            if ours:
+                return _order(client, ours[0])
+        return None
+
+    async def cancel(self, client: Any, client_order_id: str, symbol: str, number: str | None) -> None:
+        await self._cancel(client, {"orderLinkId": client_order_id}, symbol)
+
+    async def cancel_number(self, client: Any, number: str, symbol: str) -> None:
+        await self._cancel(client, {"orderId": number}, symbol)
+
+    async def _cancel(self, client: Any, named: Mapping[str, str], symbol: str) -> None:
+        asked = {"category": "spot", "symbol": client.market(symbol)["id"], "orderFilter": "Order", **named}
+        await client.privatePostV5OrderCancel(asked)
+
+    async def open_orders(self, client: Any, symbols: Sequence[str]) -> list[Told]:
+        asked: dict[str, Any] = {"category": "spot", "openOnly": 0, "limit": ORDERS_A_PAGE}
+        found = [
+            _order(client, one) async for page in self._listed(client.privateGetV5OrderRealtime, asked) for one in page
+        ]
+        return [one for one in found if one["symbol"] in symbols and one["status"] == "open"]
+
+    async def pages(self, client: Any, from_ms: int, to_ms: int | None) -> AsyncIterator[Sequence[Told]]:
+        asked: dict[str, Any] = {"category": "spot", "startTime": from_ms, "limit": TRADES_A_PAGE}
+        if to_ms is not None:
+            asked["endTime"] = to_ms
+        async for page in self._listed(client.privateGetV5ExecutionList, asked):
+            yield [_trade(client, one) for one in page if one.get("execType") in ("Trade", "", None)]
+
+    async def _listed(self, ask: Any, asked: Mapping[str, Any]) -> AsyncIterator[Sequence[Mapping[str, Any]]]:
+        cursor = ""
+        for _ in range(MOST_PAGES):
+            told = (await ask({**asked, **({"cursor": cursor} if cursor else {})}))["result"]
+            yield told.get("list") or []
+            cursor = str(told.get("nextPageCursor") or "")
+            if not cursor or not told.get("list"):
+                return
+
+    def id_in(self, trade: Told) -> str | None:
+        return str((trade.get("info") or {}).get("orderLinkId") or "")
+
+    async def balances(self, client: Any) -> Mapping[str, Any]:
+        """What is in the wallet, without what is borrowed: nothing is borrowed for an order of ours."""
+        told = await client.privateGetV5AccountWalletBalance({"accountType": "UNIFIED"})
+        coins = [coin for account in told["result"].get("list") or [] for coin in account.get("coin") or []]
+        return {client.safe_currency_code(coin["coin"]): coin["walletBalance"] for coin in coins}
+
+    async def rights(self, client: Any) -> KeyRights | None:
+        return bybit_rights((await client.privateGetV5UserQueryApi()).get("result") or {})
+
+
+def _order(client: Any, told: Mapping[str, Any]) -> Told:
+    order: Told = client.parse_order(told, client.safe_market(told["symbol"], None, None, "spot"))
+    return order
+
+
+def _trade(client: Any, told: Mapping[str, Any]) -> Told:
+    """The fee as it is told: ccxt would work out its asset, and not for every kind of market."""
+    market = client.safe_market(told["symbol"], None, None, "spot")
+    trade: dict[str, Any] = client.parse_trade(told, market)
+    asset = told.get("feeCurrency") or market["base" if told["side"] == "Buy" else "quote"]
+    return {**trade, "fee": {"cost": told.get("execFee") or "0", "currency": client.safe_currency_code(asset)}}

@@ -1,0 +1,131 @@
+"""Recorded answers of real venues through the real client: fills, orders and balances, exact to the last digit."""
+
+import json
+from datetime import timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+import pytest
+
+from mastertrade.domain.orders import OrderStatus, Side
+from mastertrade.exchanges.ccxt_rules import THEIRS
+from tests.contracts.answering_venue import START, START_MS, Asked, booth, recorded
+from tests.contracts.venue_answers import BYBIT, BYBIT_PAIR, KRAKEN, KRAKEN_PAIR, bybit_answer
+
+D = Decimal
+
+
+def with_ethereum() -> dict[str, Any]:
+    eth = {**BYBIT_PAIR, "symbol": "ETHUSDT", "baseCoin": "ETH"}
+    return {**BYBIT.base, "GET /v5/market/instruments-info": bybit_answer(category="spot", list=[BYBIT_PAIR, eth])}
+
+
+async def test_bybits_executions_are_fills_of_the_orders_they_name(real_data: Path) -> None:
+    """With their times moved to the minutes before the test's own; Bybit tells those of two years."""
+    told = recorded(real_data, "bybit/http_get_executions")
+    for number, one in enumerate(told["result"]["list"]):
+        one["execTime"] = str(START_MS - 60_000 + number)
+    pages = {"": told, unquote(told["result"]["nextPageCursor"]): bybit_answer(list=[], nextPageCursor="")}
+
+    def page(asked: Asked) -> Any:
+        return pages[asked.given.get("cursor", "")]
+
+    async with booth("bybit", BYBIT.credentials, {**with_ethereum(), "/v5/execution/list": page}) as on:
+        found = await on.client.fills(json.dumps({"": START_MS - 3_600_000}), [])
+        first, second = found.fills
+        assert (first.client_order_id, first.exchange_trade_id) == (
+            "test-order-001", "e0cbe81d-0f18-5866-9415-cf319b5dab3b",
+        )  # fmt: skip
+        assert (first.symbol, first.side, first.quantity, first.price) == ("BTC/USDT", Side.BUY, D("0.1"), D(50_000))
+        assert (first.commission, first.commission_asset, first.is_maker) == (D("0.0150"), "USDT", True)
+        assert (second.symbol, second.side, second.is_maker) == ("ETH/USDT", Side.SELL, False)
+        assert first.trade_time == START - timedelta(minutes=1)
+        again = await on.client.fills(found.cursor, [])
+        assert again.fills == (), "told once"
+        spans = [
+            (int(one.given["startTime"]), int(one.given.get("endTime", 0))) for one in on.venue.of("/execution/list")
+        ]
+        assert all(end == 0 or 0 < end - start <= 7 * 86_400_000 + 300_000 for start, end in spans)
+
+
+async def test_bybits_orders_of_every_kind_are_read(real_data: Path) -> None:
+    resting = recorded(real_data, "bybit/http_get_orders_realtime")
+    rejected = recorded(real_data, "bybit/http_get_order_partially_filled_rejected")
+    ended = recorded(real_data, "bybit/http_get_orders_history")
+    answers = {**with_ethereum(), "GET /v5/order/realtime": resting}
+    async with booth("bybit", BYBIT.credentials, answers) as on:
+        orders = await on.client.open_orders(["ETH/USDT"])
+        assert [one.client_order_id for one in orders] == ["client-open-1", "client-open-2"]
+        assert (orders[0].side, orders[0].quantity, orders[0].limit_price, orders[0].status) == (
+            Side.BUY, D("0.010"), D("3930.41"), OrderStatus.OPEN,
+        )  # fmt: skip
+        assert await on.client.open_orders(["BTC/USDT"]) == ()
+        on.venue.answers["GET /v5/order/realtime"] = bybit_answer(list=[])
+        on.venue.answers["GET /v5/order/history"] = ended
+        gone = await on.client.find("client-1", "BTC/USDT")
+        assert gone is not None
+        assert (gone.status, gone.quantity, gone.filled_quantity) == (OrderStatus.CANCELED, D("0.010"), 0)
+        assert await on.client.find("another", "BTC/USDT") is None, "an answer about others tells nothing of it"
+        on.venue.answers["GET /v5/order/history"] = rejected
+        part = await on.client.find("O-20251001-164609-APEX-000-49", "BTC/USDT")
+        assert part is not None
+        assert (part.status, part.filled_quantity) == (OrderStatus.REJECTED, D("0.005"))
+
+
+@pytest.mark.parametrize(
+    ("name", "held"),
+    [
+        ("http_get_wallet_balance", {"USDT": D("1000.50")}),
+        ("http_get_wallet_balance_spot_short", {"USDT": D("2500.00")}),
+    ],
+)
+async def test_bybits_balances_are_what_the_wallet_holds(real_data: Path, name: str, held: dict[str, Decimal]) -> None:
+    answers = {**BYBIT.base, BYBIT.balance_path: recorded(real_data, f"bybit/{name}")}
+    async with booth("bybit", BYBIT.credentials, answers) as on:
+        assert await on.client.balances() == held
+
+
+async def test_bybit_has_nothing_to_cancel_of_an_order_that_has_ended(real_data: Path) -> None:
+    ended = recorded(real_data, "bybit/http_get_orders_history")
+    refused = {"retCode": 170213, "retMsg": "Order does not exist.", "result": {}}
+    answers = {**BYBIT.base, "/v5/order/cancel": refused, "GET /v5/order/history": ended}
+    async with booth("bybit", BYBIT.credentials, answers) as on:
+        assert (await on.client.cancel("client-1", "BTC/USDT")).status is OrderStatus.CANCELED
+        (asked,) = on.venue.of("/v5/order/cancel")
+        assert (asked.given["orderLinkId"], asked.given["category"]) == ("client-1", "spot")
+
+
+async def test_krakens_trades_are_fills_and_those_of_others_have_no_id_of_ours(real_data: Path) -> None:
+    pairs = {
+        "error": [],
+        "result": {
+            "XBTUSDT": KRAKEN_PAIR,
+            "ETHUSDT": {**KRAKEN_PAIR, "altname": "ETHUSDT", "wsname": "ETH/USDT", "base": "XETH", "pair_decimals": 2},
+        },
+    }
+    answers = {
+        **KRAKEN.base,
+        "GET /0/public/AssetPairs": pairs,
+        "/0/private/TradesHistory": recorded(real_data, "kraken/http_trades_history"),
+        "/0/private/QueryOrders": {"error": [], "result": {}},
+        "/0/private/OpenOrders": recorded(real_data, "kraken/http_open_orders"),
+        "/0/private/BalanceEx": {"error": [], "result": {"XXBT": {"balance": "0.5000000001", "hold_trade": "0.1"}}},
+    }
+    async with booth("kraken", KRAKEN.credentials, answers) as on:
+        first, second = (await on.client.fills("", [])).fills
+        assert (first.symbol, first.side, first.quantity, first.price) == (
+            "BTC/USDT",
+            Side.BUY,
+            D("0.5"),
+            D("29500.50"),
+        )
+        assert (first.commission, first.commission_asset, first.is_maker) == (D("23.60"), "USDT", True)
+        assert first.client_order_id == f"{THEIRS}O26VBY-ISGAE-JP5TLU"
+        assert (second.symbol, second.side, second.price) == ("ETH/USDT", Side.SELL, D("1799.75"))
+        (order,) = await on.client.open_orders(["BTC/USDT"])
+        assert (order.exchange_order_id, order.quantity, order.limit_price) == (
+            "O26VBY-ISGAE-JP5TLU", D("0.5"), D("29500.0"),
+        )  # fmt: skip
+        assert await on.client.balances() == {"BTC": D("0.5000000001")}
