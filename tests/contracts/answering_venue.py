@@ -57,7 +57,7 @@ class AnsweringVenue:
     url: str = ""
 
     def of(self, path: str) -> list[Asked]:
-        return [one for one in self.asked if one.path.endswith(path)]
+        return [one for one in self.asked if f"{one.method} {one.path}".endswith(path)]
 
     def answer(self, asked: Asked) -> Answer:
         fitting = [name for name in self.answers if f"{asked.method} {asked.path}".endswith(name)]

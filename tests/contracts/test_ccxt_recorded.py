@@ -10,9 +10,13 @@ from urllib.parse import unquote
 import pytest
 
 from mastertrade.domain.orders import OrderStatus, Side
-from mastertrade.exchanges.ccxt_rules import THEIRS
+from mastertrade.exchanges.ccxt_rules import THEIRS, Credentials
+from mastertrade.exchanges.ccxt_venue import CcxtVenue
+from mastertrade.exchanges.exchange import VenueRefused
+from mastertrade.shared.clock import ReplayClock
+from mastertrade.shared.errors import ConfigurationError
 from tests.contracts.answering_venue import START, START_MS, Asked, booth, recorded
-from tests.contracts.venue_answers import BYBIT, BYBIT_PAIR, KRAKEN, KRAKEN_PAIR, bybit_answer
+from tests.contracts.venue_answers import BYBIT, BYBIT_PAIR, KRAKEN, KRAKEN_PAIR, OKX, bybit_answer, okx_answer
 
 D = Decimal
 
@@ -129,3 +133,60 @@ async def test_krakens_trades_are_fills_and_those_of_others_have_no_id_of_ours(r
             "O26VBY-ISGAE-JP5TLU", D("0.5"), D("29500.0"),
         )  # fmt: skip
         assert await on.client.balances() == {"BTC": D("0.5000000001")}
+
+
+async def test_okx_fills_are_exact_and_a_rebate_is_less_than_no_fee(real_data: Path) -> None:
+    """A recorded one with its time moved, and another whose fee was taken."""
+    told = {**recorded(real_data, "okx/http_transaction_detail"), "ts": str(START_MS - 60_000)}
+    taken = {**told, "tradeId": "2", "billId": "bill_1", "fee": "-0.000001", "feeCcy": "BTC", "execType": "M"}
+    answers = {**OKX.base, "GET /api/v5/trade/fills": okx_answer(told, taken)}
+    async with booth("okx", OKX.credentials, answers) as on:
+        found = await on.client.fills(json.dumps({"": START_MS - 3_600_000}), [])
+        first, second = sorted(found.fills, key=lambda fill: -len(fill.exchange_trade_id))
+        assert (first.client_order_id, first.exchange_order_id, first.exchange_trade_id) == (
+            "client_123", "987654321", "123456789",
+        )  # fmt: skip
+        assert (first.symbol, first.side, first.quantity, first.price) == (
+            "BTC/USDT", Side.BUY, D("0.001"), D("42000.5"),
+        )  # fmt: skip
+        assert (first.commission, first.commission_asset, first.is_maker) == (D("-0.042"), "USDT", False)
+        assert (second.commission, second.commission_asset, second.is_maker) == (D("0.000001"), "BTC", True)
+        assert (await on.client.fills(found.cursor, [])).fills == (), "told once"
+
+
+async def test_okx_orders_and_balances_are_read(real_data: Path) -> None:
+    (filled,) = recorded(real_data, "okx/http_get_orders_history")["data"]
+    spot = {**filled, "instId": "BTC-USDT", "instType": "SPOT", "clOrdId": "mt1", "tdMode": "cash"}
+    resting = {**spot, "ordType": "limit", "px": "99000.1", "state": "partially_filled", "accFillSz": "0.01"}
+    answers = {
+        **OKX.base,
+        "GET /api/v5/trade/order": okx_answer(spot),
+        "GET /api/v5/trade/orders-pending": okx_answer(resting),
+        OKX.balance_path: recorded(real_data, "okx/http_get_account_balance"),
+    }
+    async with booth("okx", OKX.credentials, answers) as on:
+        found = await on.client.find("mt1", "BTC/USDT")
+        assert found is not None
+        assert (found.status, found.quantity, found.filled_quantity, found.side) == (
+            OrderStatus.FILLED, D("0.03"), D("0.03"), Side.BUY,
+        )  # fmt: skip
+        (order,) = await on.client.open_orders(["BTC/USDT"])
+        assert (order.status, order.filled_quantity, order.limit_price) == (
+            OrderStatus.PARTIALLY_FILLED, D("0.01"), D("99000.1"),
+        )  # fmt: skip
+        assert await on.client.balances() == {"USDT": D("94.42612990333333")}
+
+
+async def test_a_cancel_at_okx_that_comes_too_late_is_no_error() -> None:
+    refused = {"code": "1", "msg": "", "data": [{"sCode": "51402", "sMsg": "already completed"}]}
+    answers = {**OKX.base, "/api/v5/trade/cancel-order": refused}
+    async with booth("okx", OKX.credentials, answers) as on:
+        with pytest.raises(VenueRefused, match="there is no order mt1 to cancel"):
+            await on.client.cancel("mt1", "BTC/USDT")
+        (asked,) = on.venue.of("/cancel-order")
+        assert asked.given["clOrdId"] == "mt1"
+
+
+def test_okx_needs_its_passphrase() -> None:
+    with pytest.raises(ConfigurationError, match="passphrase"):
+        CcxtVenue("okx", Credentials(api_key="a", secret="b"), clock=ReplayClock(START))

@@ -17,6 +17,7 @@ from mastertrade.exchanges.key_rights import (
     binance_rights,
     bybit_rights,
     kraken_rights,
+    okx_rights,
     problems,
 )
 from mastertrade.exchanges.simulated import Fault, FaultKind, FaultScript, SimulatedVenue, VenueTime, simulated_market
@@ -175,3 +176,15 @@ def test_krakens_rights_are_what_its_key_is_for(permissions: list[str], may_trad
     rights = kraken_rights({"permissions": permissions, "ip_allowlist": []})
     assert (rights.may_trade, rights.may_withdraw, rights.is_bound) == (may_trade, may_withdraw, False)
     assert bool(problems("kraken", rights)) is not may_trade
+
+
+@pytest.mark.parametrize(
+    ("perm", "may_trade", "may_withdraw"), [("read_only,trade", True, False), ("read_only, withdraw", False, True)]
+)
+def test_okx_rights_are_what_its_key_is_for(perm: str, may_trade: bool, may_withdraw: bool) -> None:
+    rights = okx_rights({"perm": perm, "ip": ""})
+    assert (rights.may_read, rights.may_trade, rights.may_withdraw, rights.is_bound) == (
+        True, may_trade, may_withdraw, False,
+    )  # fmt: skip
+    with pytest.raises(DependencyDown, match="does not tell perm"):
+        okx_rights({})

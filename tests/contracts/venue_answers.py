@@ -148,4 +148,70 @@ BYBIT = Wording(
     },
 )
 
-WORDINGS = {one.name: one for one in (KRAKEN, BYBIT)}
+
+def okx_answer(*data: Any) -> Any:
+    return {"code": "0", "msg": "", "data": list(data)}
+
+
+def okx_refusal(code: str, text: str = "no") -> tuple[int, Any]:
+    part = {"clOrdId": OUR_ID, "ordId": "", "sCode": code, "sMsg": text, "tag": ""}
+    return 200, {"code": "1", "msg": "All operations failed", "data": [part]}
+
+
+def okx_error(code: str, text: str = "no", status: int = 200) -> tuple[int, Any]:
+    return status, {"code": code, "msg": text, "data": []}
+
+
+OKX_PAIR = {
+    "instType": "SPOT", "instId": "BTC-USDT", "baseCcy": "BTC", "quoteCcy": "USDT", "lotSz": "0.00000001",
+    "minSz": "0.00001", "tickSz": "0.1", "state": "live", "ctVal": "", "ctMult": "", "lever": "10", "settleCcy": "",
+    "uly": "", "instFamily": "", "expTime": "", "optType": "", "stk": "", "listTime": "1548133413000",
+    "maxLmtSz": "9999999999", "maxMktSz": "1000000", "maxLmtAmt": "20000000", "maxMktAmt": "1000000", "ctType": "",
+    "ctValCcy": "", "alias": "", "category": "1",
+}  # fmt: skip
+OKX = Wording(
+    name="okx",
+    credentials=Credentials(api_key="a key", secret="a secret", password="a phrase"),
+    symbol="BTC/USDT",
+    base={
+        "GET /api/v5/public/instruments": okx_answer(OKX_PAIR),
+        "GET /api/v5/public/time": okx_answer({"ts": str(START_MS)}),
+        "GET /api/v5/trade/order": okx_error("51603", "Order does not exist")[1],
+        "GET /api/v5/trade/orders-pending": okx_answer(),
+    },
+    place="POST /api/v5/trade/order",
+    taken=okx_answer({"ordId": "312269865356374016", "clOrdId": OUR_ID, "tag": "", "sCode": "0", "sMsg": ""}),
+    number="312269865356374016",
+    refusals={
+        "funds": okx_refusal("51008", "Order failed. Insufficient USDT balance in account"),
+        "minimum": okx_refusal("51020", "Your order should meet or exceed the minimum order amount."),
+        "lot": okx_refusal("51121", "Order quantity must be a multiple of the lot size."),
+        "instrument": okx_refusal("51001", "Instrument ID does not exist"),
+        "too late": okx_error("50102", "Timestamp request expired", 401),
+        "not from here": okx_error("50110", "Your IP is not in the list", 401),
+    },
+    open_ends={
+        "time-out behind it": okx_error("50004", "API endpoint request timeout"),
+        "busy": okx_error("50013", "Systems are busy. Please try again later."),
+        "too many": okx_error("50011", "Rate limit reached.", 429),
+        "duplicate": okx_refusal("51016", "Client order ID already exists."),
+        "some failed, and nothing said why": (200, {"code": "1", "msg": "All operations failed", "data": []}),
+        "a code nobody knows": okx_refusal("59999"),
+    },
+    wrong_keys=okx_error("50111", "Invalid OK-ACCESS-KEY", 401),
+    balance_path="/api/v5/account/balance",
+    on_the_wire={
+        "instId": "BTC-USDT",
+        "tdMode": "cash",
+        "side": "buy",
+        "ordType": "limit",
+        "sz": "0.5",
+        "px": "29500.0",
+        "clOrdId": OUR_ID,
+        "expTime": str(START_MS + 5_000),
+        "OK-ACCESS-TIMESTAMP": "2026-01-05T12:00:00.000Z",
+        "OK-ACCESS-PASSPHRASE": "a phrase",
+    },
+)
+
+WORDINGS = {one.name: one for one in (KRAKEN, BYBIT, OKX)}

@@ -14,12 +14,20 @@ import pytest
 from mastertrade.domain.orders import Environment, OrderType, Side
 from mastertrade.exchanges import ccxt_binance
 from mastertrade.exchanges.ccxt_rules import Credentials
-from mastertrade.exchanges.ccxt_venue import CcxtVenue
+from mastertrade.exchanges.ccxt_venue import CcxtVenue, key_parts
 from mastertrade.exchanges.exchange import OrderTicket
 from mastertrade.exchanges.key_rights import KeysRefused
 from mastertrade.exchanges.simulated import Fault, FaultKind, FaultScript, SimulatedVenue, VenueTime, simulated_market
 from mastertrade.exchanges.simulated.private import Keys
-from mastertrade.order_executor.accounts import Accounts, NewAccount, book_opening, open_venue, read_credentials
+from mastertrade.order_executor.accounts import (
+    Accounts,
+    NewAccount,
+    _packed,
+    _unpacked,
+    book_opening,
+    open_venue,
+    read_credentials,
+)
 from mastertrade.order_executor.postgres_database import Account
 from mastertrade.shared.clock import ReplayClock
 from mastertrade.shared.errors import ConfigurationError, DependencyDown, NotFound, UsageError
@@ -321,3 +329,19 @@ def test_windows_lines_and_a_mark_in_front_are_no_part_of_a_key() -> None:
     found = read_credentials("\ufeffthe-key\r\nthe-secret\r\n\r\n")
     assert (found.api_key, found.secret) == ("the-key", "the-secret")
     assert "the-secret" not in json.dumps(repr(found))
+
+
+def test_keys_with_a_passphrase_have_three_lines_and_are_kept_whole() -> None:
+    parts = key_parts("okx")
+    assert (parts, key_parts("binance"), key_parts("nowhere")) == (
+        ("API key", "secret", "passphrase"), ("API key", "secret"), ("API key", "secret"),
+    )  # fmt: skip
+    given = read_credentials("a-key\na-secret\na-phrase\n", parts)
+    assert (given.api_key, given.secret, given.password) == ("a-key", "a-secret", "a-phrase")
+    assert _unpacked(_packed(given)) == given
+    two = read_credentials("a-key\na-secret\n")
+    assert _unpacked(_packed(two)) == two
+    with pytest.raises(UsageError, match="2 lines; expected 3: the API key, its secret, its passphrase, in this order"):
+        read_credentials("a-key\na-secret\n", parts)
+    with pytest.raises(UsageError, match="the passphrase has a space or a strange sign at place 2 of 3"):
+        read_credentials("a-key\na-secret\na b\n", parts)

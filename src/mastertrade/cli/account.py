@@ -2,6 +2,7 @@
 
 import getpass
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import timedelta
 from typing import Annotated, Any, Final
@@ -14,6 +15,7 @@ from mastertrade.cli.trading import actor
 from mastertrade.cli.wording import NOTHING, counted, moment
 from mastertrade.domain.orders import Environment
 from mastertrade.doors import accounts
+from mastertrade.exchanges.ccxt_venue import key_parts
 from mastertrade.order_executor.accounts import AccountRow, NewAccount, read_credentials
 from mastertrade.shared.errors import UsageError
 
@@ -37,8 +39,8 @@ def add(
 ) -> None:
     """Store the keys of an account: asked of the venue first, then sealed.
 
-    Standard input has two lines: the API key, and its secret. On a terminal they are asked for and not shown. Keys that
-    may withdraw are refused.
+    Standard input has two lines: the API key, and its secret; for okx its passphrase in a third. On a terminal they are
+    asked for and not shown. Keys that may withdraw are refused.
     """
     if environment not in ENVIRONMENTS:
         raise UsageError(f"--environment {environment}: must be testnet or production")
@@ -66,14 +68,15 @@ def remove(name: Name, as_json: Json = False) -> None:
     run(_remove(name, as_json), as_json=as_json)
 
 
-def _keys_given() -> str:
+def _keys_given(parts: Sequence[str]) -> str:
     if sys.stdin.isatty():
-        return "\n".join(getpass.getpass(f"{what}: ") for what in ("API key", "Secret"))
+        return "\n".join(getpass.getpass(f"{what[0].upper()}{what[1:]}: ") for what in parts)
     return sys.stdin.read(LONGEST_INPUT)
 
 
 async def _add(new: NewAccount, as_json: bool) -> None:
-    credentials = read_credentials(_keys_given())
+    parts = key_parts(new.venue)
+    credentials = read_credentials(_keys_given(parts), parts)
     async with open_everything() as (settings, database):
         door = accounts(database.manager, settings)
         row, report = await door.add(new, credentials, actor=actor())

@@ -20,6 +20,7 @@ from mastertrade.exchanges.ccxt_binance import OPENED, Binance
 from mastertrade.exchanges.ccxt_bybit import Bybit
 from mastertrade.exchanges.ccxt_kraken import Kraken
 from mastertrade.exchanges.ccxt_library import REQUEST_TIMEOUT_S, open_client
+from mastertrade.exchanges.ccxt_okx import Okx
 from mastertrade.exchanges.ccxt_rules import THEIRS, Credentials, Heard, Stamp, Told, VenueRules, stamp, stamped
 from mastertrade.exchanges.exchange import FillPage, OrderTicket, VenueOrder, VenueRefused
 from mastertrade.exchanges.key_rights import KeyReport, KeysRefused
@@ -27,7 +28,7 @@ from mastertrade.shared.clock import Clock
 from mastertrade.shared.errors import ConfigurationError, DependencyDown, MasterTradeError
 from mastertrade.shared.logging import redact
 
-VENUES: Final[Mapping[str, type[VenueRules]]] = {one.name: one for one in (Binance, Bybit, Kraken)}
+VENUES: Final[Mapping[str, type[VenueRules]]] = {one.name: one for one in (Binance, Bybit, Kraken, Okx)}
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 MILLISECOND: Final = timedelta(milliseconds=1)
 QUIET: Final = {"adjustForTimeDifference": False, "fetchMargins": False}
@@ -56,6 +57,11 @@ class Opening:
 
     balances: Mapping[str, Decimal]
     cursor: str
+
+
+def key_parts(venue: str) -> tuple[str, ...]:
+    """What the keys of a venue are made of; of an unknown one, of most."""
+    return VENUES.get(venue, VenueRules).key_parts
 
 
 _heard: ContextVar[list[Heard] | None] = ContextVar("heard", default=None)

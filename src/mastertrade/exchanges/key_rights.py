@@ -62,6 +62,7 @@ SWITCHES: Final[Mapping[str, Switches]] = {
         trade="Read-Write, and SPOT Trade of the unified account",
         withdraw="Withdrawal under Wallet",
     ),
+    "okx": Switches(where="at OKX under API, Edit", read="Read", trade="Trade", withdraw="Withdraw"),
 }
 
 
@@ -114,6 +115,20 @@ def bybit_rights(told: Mapping[str, Any]) -> KeyRights:
         may_withdraw=is_written and "Withdraw" in wallet,
         may_transfer=is_written and bool(wallet - {"Withdraw"}),
         is_bound=bool(ips) and "*" not in ips if isinstance(ips, list) else None,
+    )
+
+
+def okx_rights(told: Mapping[str, Any]) -> KeyRights:
+    """Out of GET /api/v5/account/config. Its right to withdraw is that to transfer as well."""
+    if not isinstance(told.get("perm"), str):
+        raise DependencyDown("okx: its answer on the rights of the key does not tell perm")
+    may = {one.strip() for one in told["perm"].split(",")}
+    return KeyRights(
+        may_read="read_only" in may,
+        may_trade="trade" in may,
+        may_withdraw="withdraw" in may,
+        may_transfer="withdraw" in may,
+        is_bound=bool(told["ip"]) if "ip" in told else None,
     )
 
 

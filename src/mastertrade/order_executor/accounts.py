@@ -3,7 +3,7 @@
 import json
 import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
@@ -83,18 +83,17 @@ class AccountRow:
     keys: StoredKeys | None
 
 
-def read_credentials(text: str) -> Credentials:
-    """Two lines: the API key, and the secret. UsageError tells which line is wrong, and nothing that stands in it."""
+def read_credentials(text: str, parts: Sequence[str] = ("API key", "secret")) -> Credentials:
+    """A line for each part of the keys. UsageError tells which line is wrong, and nothing that stands in it."""
     lines = text.removeprefix("\ufeff").splitlines()
     while lines and not lines[-1]:
         lines.pop()
-    if len(lines) != 2:
-        raise UsageError(
-            f"standard input has {len(lines)} lines; expected two: the API key in the first, its secret in the second"
-        )
-    for name, line in zip(("API key", "secret"), lines, strict=True):
+    expected = f"expected {len(parts)}: the {', its '.join(parts)}, in this order"
+    if len(lines) != len(parts):
+        raise UsageError(f"standard input has {len(lines)} lines; {expected}")
+    for name, line in zip(parts, lines, strict=True):
         if not line:
-            raise UsageError(f"the {name} is empty; expected the API key in the first line, its secret in the second")
+            raise UsageError(f"the {name} is empty; {expected}")
         if len(line) > LONGEST_KEY:
             raise UsageError(f"the {name} has {len(line):,} letters, more than {LONGEST_KEY:,}; is it another text?")
         wrong = next((place for place, letter in enumerate(line, 1) if not "!" <= letter <= "~"), None)
@@ -105,7 +104,7 @@ def read_credentials(text: str) -> Credentials:
         hide(line)
     if lines[0] == lines[1]:
         raise UsageError("the API key and its secret are the same; expected two that differ")
-    return Credentials(api_key=lines[0], secret=lines[1])
+    return Credentials(api_key=lines[0], secret=lines[1], password=lines[2] if len(lines) > 2 else "")
 
 
 class Accounts:
@@ -296,14 +295,16 @@ def _place(account: Account, url: str | None) -> tuple[str, ...]:
 
 
 def _packed(credentials: Credentials) -> bytes:
-    return json.dumps([credentials.api_key, credentials.secret]).encode()
+    parts = [credentials.api_key, credentials.secret, *([credentials.password] if credentials.password else [])]
+    return json.dumps(parts).encode()
 
 
 def _unpacked(opened: bytes) -> Credentials:
-    api_key, secret = json.loads(opened)
-    hide(api_key)
-    hide(secret)
-    return Credentials(api_key=api_key, secret=secret)
+    parts = json.loads(opened)
+    for part in parts:
+        hide(part)
+    api_key, secret, *password = parts
+    return Credentials(api_key=api_key, secret=secret, password="".join(password))
 
 
 def _told(rights: KeyRights | None) -> dict[str, Any] | None:
