@@ -209,6 +209,16 @@ async def test_an_order_is_replaced_by_another_and_never_stands_beside_it(floor:
 
 
 @pytest.mark.parametrize("floor", [QUIET], indirect=True)
+async def test_one_that_lasts_for_a_while_ends_then(floor: Floor) -> None:
+    await floor.play(3)
+    id = await floor.place(AlgoKind.TRIGGER, watching(target=PRICE * 0.9), lasts=timedelta(minutes=5))
+    await floor.play(7)
+    assert (await floor.row(id))[0] == "working"
+    await floor.play(9)
+    assert await floor.row(id) == ("expired", "its time ended: 0 of 0.01 filled")
+
+
+@pytest.mark.parametrize("floor", [QUIET], indirect=True)
 async def test_what_makes_no_sense_is_refused_before_anything_is_kept(floor: Floor) -> None:
     await floor.play(3)
     sale = {"type": SignalType.SELL}

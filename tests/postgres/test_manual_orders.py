@@ -6,7 +6,7 @@ from decimal import Decimal
 import pytest
 
 from mastertrade.domain.events import OrderApproved, OrderRefused, SignalRaised
-from mastertrade.domain.orders import OrderType
+from mastertrade.domain.orders import OrderType, Terms, TimeInForce
 from mastertrade.domain.strategy import SignalType
 from mastertrade.risk_manager.gathering import Inputs
 from mastertrade.risk_manager.judge import judge
@@ -110,3 +110,14 @@ async def test_what_there_is_not_is_refused_with_the_next_step_and_nothing_is_ke
             await orders.place(bad)
     assert await database.fetchval("SELECT count(*) FROM signals") == 0
     assert office.bus.events == []
+
+
+async def test_an_end_that_counts_from_the_markets_present_becomes_a_time_of_it(database: PostgresManager) -> None:
+    _, orders = await opened(database)
+    terms = Terms(post_only=True)
+    wished = await orders.place(wish(limit_price=Decimal("49000.5"), terms=terms, lasts=timedelta(hours=8)))
+    assert wished.signal.terms == Terms(
+        time_in_force=TimeInForce.GTD, expires_at=START + timedelta(hours=8), post_only=True
+    )
+    with pytest.raises(Refused, match="a market order cannot have it"):
+        await orders.place(wish(lasts=timedelta(hours=8)))

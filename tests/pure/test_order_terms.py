@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from mastertrade.cli.order_terms import read_terms
+from mastertrade.cli.order_terms import read_lasts, read_terms
 from mastertrade.domain.market import Candle
 from mastertrade.domain.orders import ORDINARY, OrderStatus, Side, Terms, TimeInForce
 from mastertrade.exchanges.paper_matching import End, Rest, Trade, meet
@@ -39,6 +39,8 @@ def test_terms_that_do_not_go_together_are_no_terms(given: dict[str, Any], told:
         ({"tif": "gtd"}, "give one"),
         ({"until": "soon"}, "--until 'soon' is no time; write it like 2026-01-05T13:00"),
         ({"tif": "fok", "until": "2026-01-05T13:00"}, "use GTD, or leave the time out"),
+        ({"tif": "fok", "until": "8h"}, "--tif fok does not end at a time; leave --until 8h out"),
+        ({"until": "8h", "has_limit": False}, "a market order cannot have it"),
         ({"tif": "ioc", "has_limit": False}, "IOC: a market order cannot have it; give a limit price"),
         ({"post_only": True, "has_limit": False}, "post-only: a market order cannot have it"),
         ({"until": "2026-01-05T13:00", "has_limit": False}, "GTD: a market order cannot have it"),
@@ -131,3 +133,17 @@ def test_an_order_that_has_rested_is_a_maker_when_a_bar_opens_beyond_it() -> Non
     assert fate("SELL", "99", POST, has_rested=True) == MAKER
     assert fate("BUY", "97", POST, has_rested=True) is None
     assert fate("BUY", None, ORDINARY) == TAKER
+
+
+@pytest.mark.parametrize(
+    ("text", "lasts"),
+    [
+        ("8h", timedelta(hours=8)), ("90m", timedelta(minutes=90)), (" 1D12H ", timedelta(hours=36)),
+        ("45s", timedelta(seconds=45)), ("8", None), ("h", None), ("2026-01-05", None), ("8h soon", None), ("", None),
+    ],
+)  # fmt: skip
+def test_a_time_from_now_is_read_as_people_write_it(text: str, lasts: timedelta | None) -> None:
+    assert read_lasts(text) == lasts
+    if lasts is not None:
+        terms = read_terms(Side.BUY, tif="", until=text, post_only=True, reduce_only=False, has_limit=True)
+        assert terms == Terms(post_only=True), "its end is known when the market's present is"

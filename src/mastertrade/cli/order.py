@@ -29,7 +29,7 @@ from mastertrade.cli.order_algos import (
     replace_order,
     show_algo,
 )
-from mastertrade.cli.order_terms import read_terms, read_time, terms_words
+from mastertrade.cli.order_terms import read_lasts, read_terms, read_time, terms_words
 from mastertrade.cli.output import Cell, bad, bold, dim, emit_json, facts, good, show, table, warning
 from mastertrade.cli.risk_check import read_order
 from mastertrade.cli.trading import actor
@@ -99,7 +99,7 @@ def place_order(
     strategy: Annotated[str, typer.Option("--strategy", help="Whose position it changes; else one by hand.")] = "",
     limit: Annotated[str, typer.Option("--limit", help="The worst price it may trade at; else the market's.")] = "",
     tif: Annotated[str, typer.Option("--tif", help="gtc, ioc, fok or gtd: how long it stands.")] = "",
-    until: Annotated[str, typer.Option("--until", help="When it ends, in UTC; makes it gtd.")] = "",
+    until: Annotated[str, typer.Option("--until", help="When it ends, in UTC, or in how long: 8h.")] = "",
     post_only: Annotated[bool, typer.Option("--post-only", help="Refused where it would trade at once.")] = False,
     reduce_only: Annotated[bool, typer.Option("--reduce-only", help="Never more than is held.")] = False,
     stop: Stop = "",
@@ -150,6 +150,7 @@ def place_order(
         quantity=quantity,
         limit_price=_price(limit) if limit else None,
         terms=terms,
+        lasts=read_lasts(until),
         account=account or None,
         strategy=strategy or None,
         actor=actor(),
@@ -157,7 +158,10 @@ def place_order(
     )
     if algo:
         kind, rules = read_algo_words(algo)
-        run(place_algo(kind, wish, rules, read_time(ends) if ends else None, as_json), as_json=as_json)
+        run(
+            place_algo(kind, wish, rules, read_time(ends) if ends and not read_lasts(ends) else None, as_json),
+            as_json=as_json,
+        )
     else:
         run(_place(wish, wait, as_json), as_json=as_json)
 

@@ -1,7 +1,6 @@
 """Orders that are kept here until their time comes: what people write for them, and what has become of them."""
 
 import asyncio
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
@@ -12,6 +11,7 @@ from typing import Annotated, Any, Final
 import typer
 
 from mastertrade.cli.application import Json, open_everything, run, with_database
+from mastertrade.cli.order_terms import read_lasts
 from mastertrade.cli.output import Cell, bad, bold, dim, emit_json, facts, good, show, table, warning
 from mastertrade.cli.wording import NOTHING, amount, moment, price
 from mastertrade.doors import algo_orders
@@ -26,8 +26,6 @@ QUERIES = load_queries(Path(__file__).with_name("algos.sql"))
 ORDERS = load_queries(Path(__file__).with_name("orders.sql"))
 SLICE_EVERY: Final = timedelta(minutes=5)
 """Where nobody says how many."""
-_DURATION: Final = re.compile(r"(\d+)(s|m|h|d)")
-_UNITS: Final = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 Row = Mapping[str, Any]
 
 
@@ -99,10 +97,10 @@ def read_algo_words(words: AlgoWords) -> tuple[AlgoKind, Rules]:
 
 def read_duration(option: str, text: str) -> int:
     """Seconds. UsageError for what is no such time."""
-    parts = _DURATION.findall(text.strip().lower())
-    if not parts or "".join(number + unit for number, unit in parts) != text.strip().lower():
+    found = read_lasts(text)
+    if not found:
         raise UsageError(f"{option} {text!r} is no time; write it like 90m, 8h or 1d12h")
-    return sum(int(number) * _UNITS[unit] for number, unit in parts)
+    return int(found.total_seconds())
 
 
 def _slices(over_s: int) -> int:

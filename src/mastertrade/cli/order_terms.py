@@ -1,16 +1,27 @@
 """What people write about how long an order stands and what it must not do."""
 
+import re
 from collections.abc import Mapping
-from datetime import UTC, datetime
-from typing import Any
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
 
 from mastertrade.domain.orders import Side, Terms, TimeInForce
 from mastertrade.shared.errors import UsageError
 from mastertrade.shared.serialization import parse_datetime
 
+_DURATION: Final = re.compile(r"(\d+)(s|m|h|d)")
+_UNITS: Final = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
+
 
 def read_terms(side: Side, *, tif: str, until: str, post_only: bool, reduce_only: bool, has_limit: bool) -> Terms:
-    """UsageError for words that are none, and for what does not go together. A time alone means GTD."""
+    """UsageError for words that are none, and for what does not go together. A time alone means GTD. A time that counts
+    from the market's present is for ``read_lasts``, and leaves the terms without one."""
+    if read_lasts(until) is not None:
+        if tif.strip().upper() not in ("", "GTD"):
+            raise UsageError(f"--tif {tif} does not end at a time; leave --until {until} out, or use --tif gtd")
+        tif, until = "gtc", ""
+        if not has_limit:
+            raise UsageError("--until: a market order cannot have it; give a limit price (--limit), or leave it out")
     name = tif.strip().upper() or ("GTD" if until else "GTC")
     if name not in TimeInForce.__members__:
         raise UsageError(f"--tif {tif}: must be one of {', '.join(one.lower() for one in TimeInForce)}")
@@ -25,6 +36,14 @@ def read_terms(side: Side, *, tif: str, until: str, post_only: bool, reduce_only
     except ValueError as error:
         raise UsageError(str(error)) from None
     return terms
+
+
+def read_lasts(text: str) -> timedelta | None:
+    """Of 90m, 8h or 1d12h; None for anything else."""
+    parts = _DURATION.findall(text.strip().lower())
+    if not parts or "".join(number + unit for number, unit in parts) != text.strip().lower():
+        return None
+    return timedelta(seconds=sum(int(number) * _UNITS[unit] for number, unit in parts))
 
 
 def terms_words(row: Mapping[str, Any]) -> str:
@@ -42,4 +61,4 @@ def read_time(text: str) -> datetime:
     try:
         return parse_datetime(text).astimezone(UTC)
     except ValueError:
-        raise UsageError(f"--until {text!r} is no time; write it like 2026-01-05T13:00, in UTC") from None
+        raise UsageError(f"--until {text!r} is no time; write it like 2026-01-05T13:00, in UTC, or like 8h") from None

@@ -1,6 +1,6 @@
 """Orders that somebody wants by hand: raised as signals, each the way of every order."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -8,7 +8,7 @@ from typing import Final
 from uuid import UUID
 
 from mastertrade.domain.events import SignalRaised
-from mastertrade.domain.orders import ORDINARY, Side, Terms, round_down
+from mastertrade.domain.orders import ORDINARY, Side, Terms, TimeInForce, round_down
 from mastertrade.domain.strategy import Signal, SignalType
 from mastertrade.messaging.bus import Bus
 from mastertrade.shared.errors import NotFound, Refused
@@ -26,17 +26,26 @@ CERTAIN: Final = 100.0
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wish:
     """At the market's price, or at ``limit_price`` and better. ``account`` None is the newest; ``strategy`` None is
-    that of orders by hand, whose positions are its own. Without a ``quantity`` the risk manager sizes it."""
+    that of orders by hand, whose positions are its own. Without a ``quantity`` the risk manager sizes it. ``lasts`` is
+    an end that counts from the market's present."""
 
     type: SignalType
     symbol: str
     quantity: Decimal | None
     limit_price: Decimal | None = None
     terms: Terms = ORDINARY
+    lasts: timedelta | None = None
     account: str | None = None
     strategy: str | None = None
     actor: str = ""
     reason: str = ""
+
+    def standing(self, at: datetime) -> "Wish":
+        """With its end as a time of the market's."""
+        if self.lasts is None:
+            return self
+        terms = replace(self.terms, time_in_force=TimeInForce.GTD, expires_at=at + self.lasts)
+        return replace(self, terms=terms, lasts=None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +84,7 @@ class ManualOrders:
         order could have."""
         async with self._manager.transaction() as tx:
             place = await find_place(tx, wish)
+            wish = wish.standing(place.at)
             _require_terms(place.symbol, wish, place.at)
             evidence: dict[str, float | str] = {"by_hand": wish.actor, "because": wish.reason or "an order by hand"}
             signal = await raise_by_hand(

@@ -43,6 +43,10 @@ class AlgoOrders:
         have been passed, slices that the market does not take, and times that are over."""
         async with self._manager.transaction() as tx:
             place = await find_place(tx, wish)
+            if kind is AlgoKind.BRACKET:
+                wish = wish.standing(place.at)
+            elif wish.lasts is not None:
+                ends_at = place.at + wish.lasts
             side = Side(wish.type.value)
             _require_sense(kind, wish, rules, place, side, ends_at)
             price = Decimal(repr(place.price))
