@@ -36,12 +36,14 @@ class Asked:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trouble:
-    """How an answer goes wrong: ``half`` of it arrives, or the connection ``breaks`` instead."""
+    """How an answer goes wrong: ``half`` of it arrives, the connection ``breaks`` instead, or it sends
+    us ``elsewhere``."""
 
     status: int = 200
     text: str = ""
     half: bool = False
     breaks: bool = False
+    elsewhere: str = ""
 
 
 Answer = Any
@@ -106,7 +108,8 @@ def _response(request: web.Request, answer: Answer) -> web.Response:
         request.transport.abort()
     text = answer.text[: len(answer.text) // 2] if answer.half else answer.text
     kind = "application/json" if text.startswith("{") else "text/html"
-    return web.Response(status=answer.status, text=text, content_type=kind)
+    headers = {"Location": answer.elsewhere} if answer.elsewhere else {}
+    return web.Response(status=answer.status, text=text, content_type=kind, headers=headers)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

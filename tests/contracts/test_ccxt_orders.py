@@ -91,6 +91,10 @@ TROUBLES = {
     "half an answer": lambda said: Trouble(text=json.dumps(said.taken), half=True),
     "half a refusal": lambda said: replace(spoken(next(iter(said.refusals.values()))), half=True),
     "nothing": lambda said: Trouble(),
+    "sent elsewhere": lambda said: Trouble(status=307, elsewhere="/second"),
+    "a refusal that sends elsewhere": lambda said: replace(
+        spoken((308, next(iter(said.refusals.values()))[1])), elsewhere="/second"
+    ),
     "a refusal of a failing server": lambda said: spoken((503, next(iter(said.refusals.values()))[1])),
 }
 
@@ -102,6 +106,7 @@ async def test_a_broken_answer_leaves_the_outcome_open(said: Wording, trouble: A
     async with at(said, placed=trouble(said)) as on:
         assert not isinstance(await failure(on, said), VenueRefused)
         assert len(on.venue.of(said.place)) == 1, "one write an attempt"
+        assert on.venue.of("/second") == []
 
 
 @EACH

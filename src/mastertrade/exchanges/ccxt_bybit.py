@@ -10,6 +10,7 @@ from mastertrade.exchanges.ccxt_fills import TradesByTime
 from mastertrade.exchanges.ccxt_rules import SPOT, Answers, Stamp, Told, stamp
 from mastertrade.exchanges.exchange import OrderTicket, VenueRefused
 from mastertrade.exchanges.key_rights import KeyRights, bybit_rights
+from mastertrade.shared.errors import DependencyDown
 
 USUAL_WINDOW_MS: Final = 5_000
 LONGEST_WINDOW_MS: Final = 60_000
@@ -43,7 +44,8 @@ class Bybit(TradesByTime):
         "enableUnifiedAccount": True,
         "recvWindow": USUAL_WINDOW_MS,
     }
-    longest = timedelta(days=7)
+    longest = timedelta(days=6)
+    """It answers for seven days, and a stretch begins a while before it."""
     reach = timedelta(days=729)
 
     def prepare(self, client: Any) -> None:
@@ -132,6 +134,7 @@ class Bybit(TradesByTime):
             cursor = str(told.get("nextPageCursor") or "")
             if not cursor or not told.get("list"):
                 return
+        raise DependencyDown(f"{self.name} tells more than {MOST_PAGES} pages at once; a part of them is no list")
 
     def id_in(self, trade: Told) -> str | None:
         return str((trade.get("info") or {}).get("orderLinkId") or "")

@@ -10,10 +10,12 @@ from mastertrade.exchanges.ccxt_fills import TradesByTime
 from mastertrade.exchanges.ccxt_rules import Answers, Credentials, Stamp, Told, stamp
 from mastertrade.exchanges.exchange import OrderTicket, VenueRefused
 from mastertrade.exchanges.key_rights import KeyRights, okx_rights
-from mastertrade.shared.errors import ConfigurationError
+from mastertrade.shared.errors import ConfigurationError, DependencyDown
 
 A_PAGE: Final = 100
 MOST_PAGES: Final = 200
+AT_ONCE_FOR_MS: Final = 70 * 3_600_000
+"""Of the last three days there is a list that is told at once, of older ones one that may come later."""
 AT_ONCE: Final = {TimeInForce.IOC: "ioc", TimeInForce.FOK: "fok"}
 
 
@@ -36,7 +38,6 @@ class Okx(TradesByTime):
     client order ID" (51016) do not say how far the order came."""
     key_parts = ("API key", "secret", "passphrase")
     longest = timedelta(days=2)
-    """Of the last three days there is a list that is told at once, of older ones one that comes later."""
     reach = timedelta(days=89)
 
     def credentials(self, given: Credentials) -> Credentials:
@@ -114,9 +115,10 @@ class Okx(TradesByTime):
     async def pages(self, client: Any, from_ms: int, to_ms: int | None) -> AsyncIterator[Sequence[Told]]:
         """``begin`` and ``end`` are exclusive."""
         asked: dict[str, Any] = {"instType": "SPOT", "begin": from_ms - 1, "limit": A_PAGE}
-        ask = client.privateGetTradeFills
         if to_ms is not None:
-            asked["end"], ask = to_ms + 1, client.privateGetTradeFillsHistory
+            asked["end"] = to_ms + 1
+        is_recent = from_ms > client.nonce() - AT_ONCE_FOR_MS
+        ask = client.privateGetTradeFills if is_recent else client.privateGetTradeFillsHistory
         async for page in self._listed(ask, asked, "billId"):
             yield [client.parse_trade(one) for one in page]
 
@@ -131,6 +133,7 @@ class Okx(TradesByTime):
             if len(page) < A_PAGE:
                 return
             after = str(page[-1][mark])
+        raise DependencyDown(f"{self.name} tells more than {MOST_PAGES} pages at once; a part of them is no list")
 
     def id_in(self, trade: Told) -> str | None:
         return str((trade.get("info") or {}).get("clOrdId") or "")

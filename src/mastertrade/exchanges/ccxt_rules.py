@@ -96,12 +96,12 @@ class VenueRules(ABC):
         """Once, before anything is asked."""
 
     def heard(self, status: int, body: str) -> Heard:
-        """A whole answer's codes: none where it went well, or where its server failed."""
+        """A whole answer's codes: none where it went well, where its server failed, or where it sends us elsewhere."""
         try:
             told = json.loads(body)
         except ValueError:
             told = None
-        codes, words = self.codes(status, told) if 200 <= status < 500 else ((), "")
+        codes, words = self.codes(status, told) if 200 <= status < 300 or 400 <= status < 500 else ((), "")
         return Heard(frozenset(codes), words)
 
     @abstractmethod

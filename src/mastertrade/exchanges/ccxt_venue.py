@@ -13,6 +13,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from functools import partial
 from typing import Any, Final
 
 from mastertrade.domain.orders import Fill, OrderStatus, OrderType, Side
@@ -253,6 +254,9 @@ class CcxtVenue:
         given = stamp.get()
         if given is not None and _ms(self._clock.now() + self._ahead) > given.until_ms:
             raise NotSent(f"{self._name}: the order's time was over before it was written to the wire")
+        self._client.open()
+        if not isinstance(self._client.session, _Straight):
+            self._client.session = _Straight(self._client.session)
         return await self._fetch(url, method, headers, body)
 
     def _note_answer(
@@ -332,6 +336,17 @@ class CcxtVenue:
             status=status,
             limit_price=Decimal(str(price)) if given.get("type") == "limit" and price is not None else None,
         )
+
+
+class _Straight:
+    """A session that follows no redirect: an order that is sent elsewhere with its body would be written twice."""
+
+    def __init__(self, session: Any) -> None:
+        self._session = session
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._session, name)
+        return partial(found, allow_redirects=False) if name in ("get", "post", "put", "delete", "patch") else found
 
 
 def _as_asked(ticket: OrderTicket) -> dict[str, Any]:
