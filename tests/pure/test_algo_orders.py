@@ -304,6 +304,12 @@ def test_one_whose_time_is_over_ends() -> None:
     assert desk.bar(95, 96).status is AlgoStatus.WORKING
     assert desk.bar(80, 96).status is AlgoStatus.EXPIRED
     assert desk.raised == []
+    desk = Desk(algo(AlgoKind.TWAP, Side.BUY, rules=Rules(over_s=600, slices=4), ends_at=START + 2 * MINUTE))
+    desk.look()
+    desk.ends("0.25")
+    desk.bar(95, 96)
+    assert desk.bar(95, 96).status is AlgoStatus.EXPIRED
+    assert len(desk.raised) == 1
 
 
 @pytest.mark.parametrize("seed", range(300))

@@ -1,20 +1,5 @@
--- name: algo_list
--- Why: what waits for its time or is under way in parts, the newest first.
-SELECT a.id, a.kind, c.name AS account, s.name AS strategy, i.symbol, a.side, a.quantity::numeric AS quantity,
-       a.limit_price::numeric AS limit_price, a.rules, a.status, a.outcome, a.began_at, a.ends_at, a.updated_at,
-       coalesce(f.filled, 0)::numeric AS filled
-  FROM algo_orders a
-  JOIN accounts c ON c.id = a.account_id
-  JOIN strategies s ON s.id = a.strategy_id
-  JOIN instruments i ON i.id = a.instrument_id
-  LEFT JOIN LATERAL (
-       SELECT sum(o.filled_quantity) AS filled FROM algo_order_steps t JOIN orders o ON o.signal_id = t.signal_id
-        WHERE t.algo_order_id = a.id AND t.leg <> 'exit') f ON true
- WHERE (:with_past::boolean OR a.ended_at IS NULL) AND (:symbol::text IS NULL OR i.symbol = :symbol)
- ORDER BY a.ended_at IS NOT NULL, a.began_at DESC, a.id LIMIT :page;
-
--- name: algo_shown
--- Why: one of them with all it was asked for and how it ended.
+-- name: algo_rows
+-- Why: what waits for its time or is under way in parts, the newest first, or one of them with all it was asked for.
 SELECT a.id, a.kind, c.name AS account, s.name AS strategy, i.symbol, a.side, a.quantity::numeric AS quantity,
        a.limit_price::numeric AS limit_price, a.terms, a.rules, a.progress, a.status, a.outcome, a.actor, a.reason, a.began_at, a.ends_at,
        a.updated_at, a.ended_at, coalesce(f.filled, 0)::numeric AS filled
@@ -25,7 +10,9 @@ SELECT a.id, a.kind, c.name AS account, s.name AS strategy, i.symbol, a.side, a.
   LEFT JOIN LATERAL (
        SELECT sum(o.filled_quantity) AS filled FROM algo_order_steps t JOIN orders o ON o.signal_id = t.signal_id
         WHERE t.algo_order_id = a.id AND t.leg <> 'exit') f ON true
- WHERE a.id = :id;
+ WHERE (:id::uuid IS NULL OR a.id = :id) AND (:with_past::boolean OR a.ended_at IS NULL)
+   AND (:symbol::text IS NULL OR i.symbol = :symbol)
+ ORDER BY a.ended_at IS NOT NULL, a.began_at DESC, a.id LIMIT :page;
 
 -- name: algo_steps
 -- Why: each order that came of it, with its verdict.

@@ -162,7 +162,7 @@ def algos(
 
 async def _list(with_past: bool, symbol: str | None, number: int, as_json: bool) -> None:
     async with with_database() as database:
-        found = await QUERIES.fetch(database, "algo_list", with_past=with_past, symbol=symbol, page=number)
+        found = await QUERIES.fetch(database, "algo_rows", id=None, with_past=with_past, symbol=symbol, page=number)
         rows = [dict(row) for row in found]
     if as_json:
         emit_json({"algo_orders": rows})
@@ -210,7 +210,7 @@ async def show_algo(manager: PostgresManager, name: str, as_json: bool) -> bool:
     id = await algo_orders(manager).find(name)
     if id is None:
         return False
-    row = dict((await QUERIES.fetch(manager, "algo_shown", id=id))[0])
+    row = await _one(manager, id)
     steps = [dict(one) for one in await QUERIES.fetch(manager, "algo_steps", id=id)]
     if as_json:
         emit_json({"algo_order": row, "steps": steps})
@@ -239,6 +239,10 @@ async def show_algo(manager: PostgresManager, name: str, as_json: bool) -> bool:
     return True
 
 
+async def _one(manager: PostgresManager, id: Any) -> dict[str, Any]:
+    return dict((await QUERIES.fetch(manager, "algo_rows", id=id, with_past=True, symbol=None, page=1))[0])
+
+
 def _step(one: Row) -> tuple[Cell, ...]:
     return (
         f"{one['step']} {one['leg']}",
@@ -257,7 +261,7 @@ async def ended(manager: PostgresManager, ids: Sequence[Any], wait_s: float, eve
     loop = asyncio.get_running_loop()
     until = loop.time() + wait_s
     while True:
-        rows = [dict((await QUERIES.fetch(manager, "algo_shown", id=id))[0]) for id in ids]
+        rows = [await _one(manager, id) for id in ids]
         if all(row["status"] not in ("working", "ending") for row in rows) or loop.time() >= until:
             return rows
         await asyncio.sleep(every_s)

@@ -85,7 +85,7 @@ def decide(situation: Situation) -> Decision:
     if any(one.cancelled_by for one in now.own) and now.algo.kind is not AlgoKind.BRACKET:
         by = next(one.cancelled_by for one in now.own if one.cancelled_by)
         return now.ends(AlgoStatus.CANCELED, f"{by} cancelled its order{_so_far(now)}")
-    if now.algo.ends_at is not None and now.at >= now.algo.ends_at and now.algo.kind is not AlgoKind.TWAP:
+    if now.algo.ends_at is not None and now.at >= now.algo.ends_at:
         return now.ends(AlgoStatus.EXPIRED, f"its time ended{_so_far(now)}")
     return _DECIDES[now.algo.kind](now)
 

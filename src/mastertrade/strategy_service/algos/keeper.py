@@ -211,8 +211,8 @@ def _child(row: Row) -> Child:
         refusal = row["reason"] or row["disposition"]
     elif row["is_given_up"]:
         refusal = "its approval was given up"
-    elif status in (OrderStatus.REJECTED, OrderStatus.NOT_FOUND) and not row["filled"]:
-        refusal = f"{status} by the venue"
+    elif status is OrderStatus.REJECTED and not row["filled"]:
+        refusal = "rejected by the venue"
     return Child(
         leg=Leg(row["leg"]),
         filled=row["filled"],
