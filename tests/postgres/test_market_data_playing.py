@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator, Mapping
 from datetime import datetime, timedelta
+from itertools import pairwise
 
 import pytest
 
@@ -176,6 +177,15 @@ async def test_a_paced_replay_takes_the_market_s_time(database: PostgresManager)
     market.play_through(diary, speed=600.0)
     report = await market.play()
     assert 0.55 < report.seconds < 3.0  # six waits of a minute at 600 times the speed
+
+
+async def test_a_paced_clock_steps_only_when_all_that_was_asked_for_is_done(database: PostgresManager) -> None:
+    market, diary = await begun(database, SmallMarket({BTC: minutes(3)}))
+    market.play_through(diary, speed=60_000.0)
+    await market.play()
+    for (before, at), (_, then) in pairwise(diary.entries):
+        assert at == then or before == "settle", diary.entries
+    assert diary.entries[-1] == ("settle", NOON + timedelta(minutes=3))
 
 
 async def test_playing_what_is_stored_already_writes_no_candle_again(database: PostgresManager) -> None:

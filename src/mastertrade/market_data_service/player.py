@@ -145,9 +145,11 @@ class Player:
             stopping.cancel()
 
     async def _play(self, batch: CandleBatch, position: datetime) -> Stored:
+        await self._settle_between()
         self._clock.advance(batch.open_time)
         if self._tape is not None:
             await self._tape.prices(batch)
+            await self._settle_between()
         self._clock.advance(batch.close_time)
         stored = await self._close(batch, position)
         await self._settle()
@@ -179,6 +181,12 @@ class Player:
         if stored.revised:
             log.warning("a batch revised stored candles", extra={"rows": stored.revised, "at": batch.open_time})
         return stored
+
+    async def _settle_between(self) -> None:
+        """What people asked for while a paced market waited is carried out at that time: a step of the clock in the
+        midst of it would be longer than an approval is valid."""
+        if self._speed is not None:
+            await self._settle()
 
     async def _settle(self) -> None:
         if self._tape is not None:
