@@ -260,6 +260,14 @@ def test_participation_follows_the_markets_volume() -> None:
     assert desk.status is AlgoStatus.DONE
 
 
+def test_a_rest_too_small_for_an_order_does_not_bring_a_slice_before_its_time() -> None:
+    desk = Desk(algo(AlgoKind.PARTICIPATION, Side.BUY, "0.06", rules=Rules(percent=d(10))))
+    desk.bar(99, 100, volume="0.2")
+    assert desk.raised == []
+    desk.bar(99, 100, volume="0.4")
+    assert [one.quantity for one in desk.raised] == [d("0.06")]
+
+
 def test_an_iceberg_shows_its_next_part_when_the_last_has_filled() -> None:
     desk = Desk(algo(AlgoKind.ICEBERG, Side.BUY, "0.5", rules=Rules(display=d("0.2")), limit_price=d(99)))
     desk.look()
@@ -297,6 +305,39 @@ def test_what_people_end_or_cancel_raises_nothing_more() -> None:
         assert desk.last is not None
         assert desk.last.outcome == "ann cancelled its order: 0.02 of 1 filled"
         assert len(desk.raised) == 1
+
+
+@pytest.mark.parametrize("kind", [one for one in AlgoKind if one is not AlgoKind.REPLACE])
+def test_an_order_its_venue_never_knew_is_not_asked_for_again(kind: AlgoKind) -> None:
+    rules = {
+        AlgoKind.TRIGGER: watching(stop=90), AlgoKind.BRACKET: watching(stop=90),
+        AlgoKind.TWAP: Rules(over_s=600, slices=5), AlgoKind.PARTICIPATION: Rules(percent=d(10)),
+        AlgoKind.ICEBERG: Rules(display=d("0.2")),
+    }[kind]  # fmt: skip
+    side = Side.SELL if kind is AlgoKind.TRIGGER else Side.BUY
+    desk = Desk(algo(kind, side, 2, rules=rules))
+    desk.look()
+    desk.bar(90, 91)
+    decision = desk.ends(is_lost=True)
+    assert (decision.status, desk.raised[1:]) == (AlgoStatus.FAILED, [])
+    assert decision.outcome == "the venue never knew an order of it: 0 of 2 filled; look there first"
+
+
+def test_neither_does_another_order_take_its_place() -> None:
+    old = Child(leg=Leg.REPLACED, order_id=uuid4(), is_over=True, is_lost=True)
+    assert (
+        Desk(algo(AlgoKind.REPLACE, Side.BUY, 1, limit_price=d(98)), children=[old]).look().status is AlgoStatus.FAILED
+    )
+
+
+def test_an_exit_its_venue_never_knew_is_asked_for_again() -> None:
+    desk = Desk(algo(AlgoKind.BRACKET, Side.BUY, 1, rules=watching(stop=90)), held=d(0))
+    desk.look()
+    desk.ends(1)
+    desk.bar(89, 91)
+    assert desk.ends(is_lost=True).status is AlgoStatus.WORKING
+    desk.bar(89, 91)
+    assert [one.leg for one in desk.raised] == [Leg.ENTRY, Leg.EXIT, Leg.EXIT]
 
 
 def test_one_whose_time_is_over_ends() -> None:
@@ -345,7 +386,9 @@ def test_what_filled_and_may_still_fill_is_never_more_than_was_asked_for(seed: i
             asked = desk.raised[-1].quantity or quantity
             open_ = asked - desk.children[-1].filled
             part = open_ if chance.random() < 0.5 else (open_ * d(chance.random())).quantize(LOT)
-            if step < 0.55 and not desk.children[-1].filled:
+            if step < 0.45 and not desk.children[-1].filled:
+                desk.ends(is_lost=True)
+            elif step < 0.55 and not desk.children[-1].filled:
                 desk.ends(refusal="no")
             elif step < 0.8:
                 desk.ends(min(part, open_))
@@ -355,9 +398,11 @@ def test_what_filled_and_may_still_fill_is_never_more_than_was_asked_for(seed: i
             desk.algo = replace(desk.algo, status=AlgoStatus.ENDING)
         for leg in (Leg.ENTRY, Leg.SLICE):
             own = [one for one in desk.children if one.leg is leg]
-            possible = sum((one.filled for one in own), d(0))
-            if own and not own[-1].is_over:
-                possible += (desk.raised[-1].quantity or quantity) - own[-1].filled
+            asked_for = [one.quantity or quantity for one in desk.raised if one.leg is leg]
+            possible = sum(
+                asked if one.is_lost or not one.is_over else one.filled
+                for one, asked in zip(own, asked_for, strict=True)
+            )
             assert possible + sum(one.filled for one in desk.children if one.leg is Leg.REPLACED) <= quantity
         assert desk.held >= 0
     assert desk.algo.progress == Progress.from_json(desk.algo.progress.to_json())

@@ -1,7 +1,9 @@
 """What an algo order does next. Pure: the same order, children and market always decide the same.
 
 All of them raise one order at a time, and the next only when nothing of the last one can still trade. So what has
-filled and what may still fill never come to more than was asked for, whatever dies in between."""
+filled and what may still fill never come to more than was asked for, whatever dies in between. An order that its venue
+never knew might show itself after all: then a person is asked. Only an exit is asked for again, since it sells no more
+than is held and what it protects would stand open."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -85,6 +87,8 @@ def decide(situation: Situation) -> Decision:
     if any(one.cancelled_by for one in now.own) and now.algo.kind is not AlgoKind.BRACKET:
         by = next(one.cancelled_by for one in now.own if one.cancelled_by)
         return now.ends(AlgoStatus.CANCELED, f"{by} cancelled its order{_so_far(now)}")
+    if any(one.is_lost for one in now.children if one.leg is not Leg.EXIT):
+        return now.ends(AlgoStatus.FAILED, f"the venue never knew an order of it{_so_far(now)}; look there first")
     if now.algo.ends_at is not None and now.at >= now.algo.ends_at:
         return now.ends(AlgoStatus.EXPIRED, f"its time ended{_so_far(now)}")
     return _DECIDES[now.algo.kind](now)
@@ -207,10 +211,10 @@ def _slice(now: Situation, target: Decimal, *, due: int, is_last: bool, is_over:
         refused = 0
     left = now.algo.quantity - now.filled
     want = target - now.filled
-    if _is_too_small(now, left - want):
-        want = left  # what would be left is too small for an order of its own
     if _is_too_small(now, want) and not is_last:
         return now.waits(refused=refused)
+    if _is_too_small(now, left - want):
+        want = left  # what would be left is too small for an order of its own
     wanted = Wanted(
         leg=Leg.SLICE,
         side=now.algo.side,

@@ -218,6 +218,7 @@ def _child(row: Row) -> Child:
         filled=row["filled"],
         is_over=bool(refusal) or (status is not None and status.is_final),
         is_filled=status is OrderStatus.FILLED,
+        is_lost=status is OrderStatus.NOT_FOUND,
         refusal=refusal,
         cancelled_by=row["cancelled_by"] or "",
         filled_at=row["filled_at"],

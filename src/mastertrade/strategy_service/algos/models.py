@@ -142,7 +142,7 @@ class AlgoOrder:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Child:
     """One order that came of it, or is on its way. ``is_over`` when nothing more can trade, ``is_filled`` when all
-    of it has; ``refusal`` when the risk
+    of it has, ``is_lost`` when its venue never knew it, by everything the venue says; ``refusal`` when the risk
     manager or the venue let nothing of it through; ``cancelled_by`` a person who wanted it cancelled; ``filled_at`` is
     of its first fill, ``price`` the average of all."""
 
@@ -150,6 +150,7 @@ class Child:
     filled: Decimal = Decimal(0)
     is_over: bool = False
     is_filled: bool = False
+    is_lost: bool = False
     refusal: str = ""
     cancelled_by: str = ""
     filled_at: datetime | None = None
