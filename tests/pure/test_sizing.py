@@ -3,7 +3,7 @@
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from mastertrade.quant.sizing import (
@@ -104,7 +104,9 @@ def test_a_quantity_is_floored_to_its_step(quantity: float, step: float, floored
 
 
 @given(quantity=st.floats(0, 1e6), step=st.floats(1e-6, 1e3))
-def test_flooring_never_gives_more_and_never_takes_a_whole_step(quantity: float, step: float) -> None:
-    floored = floor_to_step(quantity, step)
-    assert floored <= quantity + step * 1e-6
-    assert floored > quantity - step * (1 + 1e-6)
+@example(quantity=932654.0, step=1e-05)
+@example(quantity=177890.0, step=1e-05)
+def test_flooring_never_gives_more_and_never_takes_more_than_a_step(quantity: float, step: float) -> None:
+    floored, rounding = floor_to_step(quantity, step), quantity * 2**-51
+    assert floored <= quantity + step * 1e-6 + rounding
+    assert floored > quantity - step * (1 + 1e-6) - rounding
