@@ -34,7 +34,7 @@ async def at(said: Wording, **answers: Answer) -> AsyncIterator[Booth]:
 
 
 def spoken(answer: tuple[int, Any]) -> Trouble:
-    return Trouble(status=answer[0], text=json.dumps(answer[1]))
+    return Trouble(status=answer[0], text=answer[1] if isinstance(answer[1], str) else json.dumps(answer[1]))
 
 
 async def failure(on: Booth, said: Wording) -> Exception:

@@ -16,6 +16,7 @@ from mastertrade.exchanges.key_rights import (
     KeysRefused,
     binance_rights,
     bybit_rights,
+    coinbase_rights,
     kraken_rights,
     okx_rights,
     problems,
@@ -188,3 +189,19 @@ def test_okx_rights_are_what_its_key_is_for(perm: str, may_trade: bool, may_with
     )  # fmt: skip
     with pytest.raises(DependencyDown, match="does not tell perm"):
         okx_rights({})
+
+
+@pytest.mark.parametrize(
+    ("may_read", "may_trade", "may_transfer"), [(True, True, False), (True, False, False), (True, True, True)]
+)
+def test_coinbases_rights_are_what_its_key_is_for(may_read: bool, may_trade: bool, may_transfer: bool) -> None:
+    told = {"can_view": may_read, "can_trade": may_trade, "can_transfer": may_transfer, "portfolio_type": "DEFAULT"}
+    rights = coinbase_rights(told)
+    assert (rights.may_read, rights.may_trade, rights.may_withdraw, rights.may_transfer, rights.is_bound) == (
+        may_read, may_trade, may_transfer, may_transfer, None,
+    )  # fmt: skip
+    assert bool(problems("coinbase", rights)) is (may_transfer or not may_trade)
+    for name in ("can_view", "can_trade", "can_transfer"):
+        for value in (None, "false", 0):
+            with pytest.raises(DependencyDown, match=f"does not tell {name}"):
+                coinbase_rights({**told, name: value})

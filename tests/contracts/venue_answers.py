@@ -6,6 +6,9 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
 from mastertrade.domain.orders import number_of_id
 from mastertrade.exchanges.ccxt_rules import Credentials
 from tests.contracts.answering_venue import OUR_ID, START_MS, Answer
@@ -214,4 +217,97 @@ OKX = Wording(
     },
 )
 
-WORDINGS = {one.name: one for one in (KRAKEN, BYBIT, OKX)}
+
+def coinbase_failure(*, new: str = "", preview: str = "", error: str = "UNKNOWN_FAILURE_REASON") -> tuple[int, Any]:
+    told = {"error": error, "message": "no", "error_details": "", "preview_failure_reason": preview}
+    if new:
+        told["new_order_failure_reason"] = new
+    return 200, {"success": False, "failure_reason": "UNKNOWN_FAILURE_REASON", "order_id": "", "error_response": told}
+
+
+def coinbase_list(what: str, *told: Any, cursor: str = "", has_next: bool = False) -> Any:
+    """Of fills it does not say whether more follow."""
+    return {what: list(told), "cursor": cursor, **({} if what == "fills" else {"has_next": has_next})}
+
+
+def coinbase_product(base: str, quote: str, tick: str) -> Any:
+    return {
+        "product_id": f"{base}-{quote}", "price": "68925.98", "base_increment": "0.00000001", "quote_increment": tick,
+        "quote_min_size": "1", "quote_max_size": "150000000", "base_min_size": "0.00000001", "base_max_size": "3400",
+        "is_disabled": False, "status": "online", "cancel_only": False, "limit_only": False, "post_only": False,
+        "trading_disabled": False, "auction_mode": False, "product_type": "SPOT", "quote_currency_id": quote,
+        "base_currency_id": base, "alias": "", "alias_to": [], "price_increment": tick, "view_only": False,
+    }  # fmt: skip
+
+
+COINBASE_KEY = ec.generate_private_key(ec.SECP256R1())
+COINBASE_PEM = COINBASE_KEY.private_bytes(Encoding.PEM, PrivateFormat.TraditionalOpenSSL, NoEncryption()).decode()
+COINBASE_TAKEN = {
+    "order_id": "11111-00000-000000",
+    "product_id": "BTC-USD",
+    "side": "BUY",
+    "client_order_id": OUR_ID,
+    "attached_order_id": "",
+}
+COINBASE = Wording(
+    name="coinbase",
+    credentials=Credentials(api_key="organizations/1-2/apiKeys/3-4", secret=COINBASE_PEM.replace("\n", "\\n")),
+    symbol="BTC/USD",
+    base={
+        "GET /api/v3/brokerage/market/products": {
+            "products": [coinbase_product("BTC", "USD", "0.01"), coinbase_product("ETH", "USD", "0.01")],
+            "num_products": 2,
+        },
+        "GET /api/v3/brokerage/time": {
+            "iso": "2026-01-05T12:00:00Z",
+            "epochSeconds": str(START_MS // 1000),
+            "epochMillis": str(START_MS),
+        },
+        "GET /api/v3/brokerage/orders/historical/batch": coinbase_list("orders"),
+    },
+    place="POST /api/v3/brokerage/orders",
+    taken={"success": True, "success_response": COINBASE_TAKEN, "order_configuration": {}},
+    number="11111-00000-000000",
+    refusals={
+        "funds": coinbase_failure(new="INSUFFICIENT_FUND", error="INSUFFICIENT_FUND"),
+        "funds, as it is foreseen": coinbase_failure(preview="PREVIEW_INSUFFICIENT_FUND"),
+        "too small": coinbase_failure(
+            new="UNKNOWN_FAILURE_REASON", preview="PREVIEW_INVALID_BASE_SIZE_TOO_SMALL", error="UNKNOWN_FAILURE_REASON"
+        ),
+        "price": coinbase_failure(new="INVALID_PRICE_PRECISION", preview="UNKNOWN_PREVIEW_FAILURE_REASON"),
+        "post only": coinbase_failure(new="INVALID_LIMIT_PRICE_POST_ONLY"),
+        "not offered": coinbase_failure(new="UNSUPPORTED_ORDER_CONFIGURATION", error="UNSUPPORTED_ORDER_CONFIGURATION"),
+        "with an error of HTTP": (400, coinbase_failure(new="INVALID_PRODUCT_ID")[1]),
+    },
+    open_ends={
+        "no reason": coinbase_failure(new="UNKNOWN_FAILURE_REASON", preview="UNKNOWN_PREVIEW_FAILURE_REASON"),
+        "rejected behind it": coinbase_failure(new="COMMANDER_REJECTED_NEW_ORDER"),
+        "what checks it failed": coinbase_failure(preview="PREVIEW_RISK_PROXY_FAILURE"),
+        "duplicate": coinbase_failure(new="DUPLICATE_CLIENT_ORDER_ID"),
+        "two reasons, one unknown": coinbase_failure(new="INSUFFICIENT_FUND", preview="PREVIEW_OF_TOMORROW"),
+        "a reason nobody knows": coinbase_failure(new="REASON_OF_TOMORROW"),
+        "a failure without a reason": (200, {"success": False, "failure_reason": "INSUFFICIENT_FUND", "order_id": ""}),
+        "yes and no": (200, {**coinbase_failure(new="INSUFFICIENT_FUND")[1], "success": True}),
+        "neither yes nor no": (200, {"success_response": COINBASE_TAKEN}),
+        "yes, without a number": (200, {"success": True, "success_response": {**COINBASE_TAKEN, "order_id": ""}}),
+        "yes, to another order": (
+            200,
+            {"success": True, "success_response": {**COINBASE_TAKEN, "client_order_id": "another"}},
+        ),
+        "too late, or wrong keys": (401, "Unauthorized\n"),
+        "too many": (429, "Too many requests"),
+        "internal": (500, {"error": "INTERNAL", "error_details": "", "message": "internal"}),
+    },
+    wrong_keys=(401, "Unauthorized\n"),
+    balance_path="/api/v3/brokerage/accounts",
+    on_the_wire={
+        "client_order_id": OUR_ID,
+        "product_id": "BTC-USD",
+        "side": "BUY",
+        "order_configuration": {
+            "limit_limit_gtc": {"base_size": "0.5", "limit_price": "29500.0", "post_only": False},
+        },
+    },
+)
+
+WORDINGS = {one.name: one for one in (KRAKEN, BYBIT, OKX, COINBASE)}

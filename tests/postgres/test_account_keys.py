@@ -285,6 +285,16 @@ async def test_real_money_is_refused_before_anything_is_sent_or_kept(database: P
         assert not (tmp_path / KEY_FILE).exists()
 
 
+async def test_an_account_on_a_testnet_that_does_not_exist_is_refused(
+    database: PostgresManager, tmp_path: Path
+) -> None:
+    async with counter(database, tmp_path) as at:
+        for venue in ("coinbase", "kraken"):
+            with pytest.raises(ConfigurationError, match=f"{venue} has no testnet: .* environment production"):
+                await at.door.add(NewAccount(name="mine", venue=venue), read_credentials(GIVEN), actor="ann")
+        assert await at.door.list() == []
+
+
 NAMES = {
     "a name with a space": ({"name": "my account"}, "begins with a letter or digit"),
     "no name": ({"name": ""}, "begins with a letter or digit"),
@@ -329,6 +339,28 @@ def test_windows_lines_and_a_mark_in_front_are_no_part_of_a_key() -> None:
     found = read_credentials("\ufeffthe-key\r\nthe-secret\r\n\r\n")
     assert (found.api_key, found.secret) == ("the-key", "the-secret")
     assert "the-secret" not in json.dumps(repr(found))
+
+
+PEM = "-----BEGIN EC PRIVATE KEY-----\nMHcCAQEEINoKeyOfAnybody\nAwEHoUQDQgAEatAll==\n-----END EC PRIVATE KEY-----\n"
+PEM_FORMS = {
+    "its own lines": PEM,
+    "windows lines": PEM.replace("\n", "\r\n"),
+    "one line": PEM.strip().replace("\n", "\\n"),
+    "one line with its last end": PEM.replace("\n", "\\n") + "\n",
+}
+
+
+@pytest.mark.parametrize("pem", PEM_FORMS.values(), ids=PEM_FORMS)
+def test_a_private_key_in_pem_is_one_part_however_its_lines_come(pem: str) -> None:
+    parts = key_parts("coinbase")
+    assert parts == ("API key name", "private key")
+    given = read_credentials(f"organizations/1/apiKeys/2\n{pem}", parts)
+    assert (given.api_key, given.secret) == ("organizations/1/apiKeys/2", PEM.strip().replace("\n", "\\n"))
+    assert _unpacked(_packed(given)) == given
+    with pytest.raises(UsageError, match="the private key has a space or a strange sign at place 44 of "):
+        read_credentials(f"organizations/1/apiKeys/2\n{pem.replace('NoKeyOf', 'No KeyOf')}", parts)
+    with pytest.raises(UsageError, match="1 lines; expected 2: the API key name, its private key, in this order"):
+        read_credentials(pem, parts)
 
 
 def test_keys_with_a_passphrase_have_three_lines_and_are_kept_whole() -> None:

@@ -276,7 +276,7 @@ async def test_a_venue_that_is_down_holds_up_no_other_account(database: Postgres
 
 
 def test_orders_go_to_venues_whose_refusals_are_known() -> None:
-    with pytest.raises(ConfigurationError, match=r"'bitstamp'.*orders can go to binance, bybit, kraken, okx"):
+    with pytest.raises(ConfigurationError, match=r"'bitstamp'.*orders can go to binance, bybit, coinbase, kraken, okx"):
         CcxtVenue("bitstamp", Credentials(api_key="k", secret="s"), clock=SystemClock())
 
 

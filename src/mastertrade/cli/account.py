@@ -39,8 +39,9 @@ def add(
 ) -> None:
     """Store the keys of an account: asked of the venue first, then sealed.
 
-    Standard input has two lines: the API key, and its secret; for okx its passphrase in a third. On a terminal they are
-    asked for and not shown. Keys that may withdraw are refused.
+    Standard input has two lines: the API key, and its secret; for okx its passphrase in a third. For coinbase they are
+    the name of the API key, and its private key: as it is, or in one line with \\n between its own. On a terminal each
+    line is asked for and not shown. Keys that may withdraw are refused.
     """
     if environment not in ENVIRONMENTS:
         raise UsageError(f"--environment {environment}: must be testnet or production")

@@ -19,6 +19,7 @@ from typing import Any, Final
 from mastertrade.domain.orders import Fill, OrderStatus, OrderType, Side
 from mastertrade.exchanges.ccxt_binance import OPENED, Binance
 from mastertrade.exchanges.ccxt_bybit import Bybit
+from mastertrade.exchanges.ccxt_coinbase import Coinbase
 from mastertrade.exchanges.ccxt_kraken import Kraken
 from mastertrade.exchanges.ccxt_library import REQUEST_TIMEOUT_S, open_client
 from mastertrade.exchanges.ccxt_okx import Okx
@@ -29,7 +30,7 @@ from mastertrade.shared.clock import Clock
 from mastertrade.shared.errors import ConfigurationError, DependencyDown, MasterTradeError
 from mastertrade.shared.logging import redact
 
-VENUES: Final[Mapping[str, type[VenueRules]]] = {one.name: one for one in (Binance, Bybit, Kraken, Okx)}
+VENUES: Final[Mapping[str, type[VenueRules]]] = {one.name: one for one in (Binance, Bybit, Coinbase, Kraken, Okx)}
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 MILLISECOND: Final = timedelta(milliseconds=1)
 QUIET: Final = {"adjustForTimeDifference": False, "fetchMargins": False}

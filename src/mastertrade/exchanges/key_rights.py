@@ -62,6 +62,9 @@ SWITCHES: Final[Mapping[str, Switches]] = {
         trade="Read-Write, and SPOT Trade of the unified account",
         withdraw="Withdrawal under Wallet",
     ),
+    "coinbase": Switches(
+        where="at portal.cdp.coinbase.com under API keys", read="View", trade="Trade", withdraw="Transfer"
+    ),
     "okx": Switches(where="at OKX under API, Edit", read="Read", trade="Trade", withdraw="Withdraw"),
 }
 
@@ -115,6 +118,20 @@ def bybit_rights(told: Mapping[str, Any]) -> KeyRights:
         may_withdraw=is_written and "Withdraw" in wallet,
         may_transfer=is_written and bool(wallet - {"Withdraw"}),
         is_bound=bool(ips) and "*" not in ips if isinstance(ips, list) else None,
+    )
+
+
+def coinbase_rights(told: Mapping[str, Any]) -> KeyRights:
+    """Out of GET /api/v3/brokerage/key_permissions. Its right to transfer is that to deposit and withdraw."""
+    untold = [name for name in ("can_view", "can_trade", "can_transfer") if type(told.get(name)) is not bool]
+    if untold:
+        raise DependencyDown(f"coinbase: its answer on the rights of the key does not tell {', '.join(untold)}")
+    return KeyRights(
+        may_read=told["can_view"],
+        may_trade=told["can_trade"],
+        may_withdraw=told["can_transfer"],
+        may_transfer=told["can_transfer"],
+        is_bound=None,
     )
 
 

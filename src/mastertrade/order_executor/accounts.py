@@ -29,6 +29,8 @@ NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 ASSET: Final = re.compile(r"[A-Z0-9]{2,15}")
 OF_THIS_MACHINE: Final = re.compile(r"https?://(127\.0\.0\.1|localhost|\[::1\])(:[0-9]+)?/?")
 LONGEST_KEY: Final = 1_000
+PEM: Final = re.compile(r"-----BEGIN [A-Z ]+-----.*?-----END [A-Z ]+-----(?:\\n|\n)*", re.DOTALL)
+PEM_EDGE: Final = re.compile(r"-----(?:BEGIN|END) [A-Z ]+-----")
 SHOWN: Final = 4
 LONG_ENOUGH_TO_SHOW: Final = 16
 """Of a shorter key the last four letters would give too much away."""
@@ -84,8 +86,9 @@ class AccountRow:
 
 
 def read_credentials(text: str, parts: Sequence[str] = ("API key", "secret")) -> Credentials:
-    """A line for each part of the keys. UsageError tells which line is wrong, and nothing that stands in it."""
-    lines = text.removeprefix("\ufeff").splitlines()
+    """A line for each part of the keys; a key in PEM may have its own lines, or ``\\n`` between them. UsageError tells
+    which line is wrong, and nothing that stands in it."""
+    lines = PEM.sub(_in_one_line, text.removeprefix("\ufeff").replace("\r\n", "\n")).splitlines()
     while lines and not lines[-1]:
         lines.pop()
     expected = f"expected {len(parts)}: the {', its '.join(parts)}, in this order"
@@ -96,7 +99,8 @@ def read_credentials(text: str, parts: Sequence[str] = ("API key", "secret")) ->
             raise UsageError(f"the {name} is empty; {expected}")
         if len(line) > LONGEST_KEY:
             raise UsageError(f"the {name} has {len(line):,} letters, more than {LONGEST_KEY:,}; is it another text?")
-        wrong = next((place for place, letter in enumerate(line, 1) if not "!" <= letter <= "~"), None)
+        shown = PEM_EDGE.sub(lambda edge: edge[0].replace(" ", "-"), line)
+        wrong = next((place for place, letter in enumerate(shown, 1) if not "!" <= letter <= "~"), None)
         if wrong is not None:
             raise UsageError(
                 f"the {name} has a space or a strange sign at place {wrong} of {len(line)}; copy it again, by itself"
@@ -105,6 +109,10 @@ def read_credentials(text: str, parts: Sequence[str] = ("API key", "secret")) ->
     if lines[0] == lines[1]:
         raise UsageError("the API key and its secret are the same; expected two that differ")
     return Credentials(api_key=lines[0], secret=lines[1], password=lines[2] if len(lines) > 2 else "")
+
+
+def _in_one_line(pem: re.Match[str]) -> str:
+    return pem[0].replace("\\n", "\n").strip().replace("\n", "\\n") + "\n"
 
 
 class Accounts:
