@@ -5,7 +5,7 @@ from mastertrade.messaging.postgres import PostgresBus
 from mastertrade.order_executor.accounts import Accounts
 from mastertrade.order_executor.cancels import Cancels
 from mastertrade.order_executor.differences import Differences
-from mastertrade.platform import PlatformSettings
+from mastertrade.platform import PlatformSettings, request_budget
 from mastertrade.risk_manager.alert_door import AlertDoor
 from mastertrade.risk_manager.limit_door import LimitDoor
 from mastertrade.risk_manager.measuring import PortfolioMeter
@@ -56,6 +56,7 @@ def accounts(manager: PostgresManager, settings: PlatformSettings) -> Accounts:
         clock=SystemClock(),
         home=settings.core.home,
         is_live_allowed=settings.core.enable_live_trading,
+        budget=request_budget(manager, settings),
     )
 
 

@@ -19,6 +19,7 @@ from mastertrade.exchanges.exchange import Venue
 from mastertrade.exchanges.market_feed import MarketFeed
 from mastertrade.exchanges.paper import PaperVenue
 from mastertrade.exchanges.paper_quotes import PaperQuotes
+from mastertrade.exchanges.request_budget import RequestBudget
 from mastertrade.market_data_service.bar_source import DatabaseBars
 from mastertrade.market_data_service.config import MarketDataSettings
 from mastertrade.market_data_service.player import PlayReport
@@ -148,6 +149,11 @@ async def _connected(
     stack.push_async_callback(manager.close)
     await ensure_connection(manager, retries=3, delay=0.5)
     return manager
+
+
+def request_budget(manager: PostgresManager, settings: PlatformSettings) -> RequestBudget:
+    """For every client of a venue: all of them together keep what it allows."""
+    return RequestBudget(manager, share=settings.core.venue_limit_share)
 
 
 def market_door(manager: PostgresManager, settings: PlatformSettings) -> MarketDataService:
@@ -454,8 +460,14 @@ async def _open_real(
     stack: AsyncExitStack, settings: PlatformSettings, manager: PostgresManager, account: Account, clock: Clock
 ) -> Venue:
     """The account's venue with its keys; what it holds when our books have nothing of it yet is where they begin."""
-    is_live_allowed = settings.core.enable_live_trading
-    venue = await open_venue(manager, account, home=settings.core.home, clock=clock, is_live_allowed=is_live_allowed)
+    venue = await open_venue(
+        manager,
+        account,
+        home=settings.core.home,
+        clock=clock,
+        is_live_allowed=settings.core.enable_live_trading,
+        budget=request_budget(manager, settings),
+    )
     stack.push_async_callback(venue.close)
     await book_opening(manager, account, venue, at=clock.now())
     return venue

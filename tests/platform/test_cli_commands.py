@@ -227,7 +227,9 @@ def test_the_doctor_finds_a_healthy_patient_healthy(mastertrade: CommandLine) ->
     found = mastertrade("doctor", "--json").json()
     assert found["healthy"]
     names = [finding["what"] for finding in found["findings"]]
-    assert {"postgres", "durability", "disk", "schema", "ledger", "fills", "orders", "trading", "bus"} <= set(names)
+    assert {"postgres", "durability", "disk", "schema", "ledger", "fills", "orders", "trading", "bus", "venues"} <= set(
+        names
+    )
     text = mastertrade("doctor")
     assert text.code == 0
     assert all(re.search(rf"^(ok|warn) +{name} +\w", text.out, re.MULTILINE) for name in names)

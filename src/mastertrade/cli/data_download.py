@@ -16,6 +16,7 @@ from mastertrade.cli.application import Json, open_everything, run
 from mastertrade.cli.output import Cell, bad, dim, emit_json, errors, grid, show, table, warning
 from mastertrade.cli.wording import count, counted, interval, moment, seconds
 from mastertrade.domain.market import canonical_symbol
+from mastertrade.platform import request_budget
 from mastertrade.shared.clock import SystemClock
 from mastertrade.shared.errors import UsageError
 
@@ -78,14 +79,16 @@ async def _download(
     url: str,
     as_json: bool,
 ) -> None:
+    from mastertrade.exchanges.ccxt_library import venue_class
     from mastertrade.exchanges.ccxt_markets import CcxtFeed
     from mastertrade.exchanges.market_feed import FeedKind
     from mastertrade.market_data_service.download_report import Wanted
     from mastertrade.market_data_service.downloading import Downloader
 
-    feed = CcxtFeed(venue, url=url or None)
-    try:
-        async with open_everything() as (_, database):
+    venue_class(venue)  # a name that is mistyped is told before a server is started
+    async with open_everything() as (settings, database):
+        feed = CcxtFeed(venue, url=url or None, budget=request_budget(database.manager, settings))
+        try:
             downloader = Downloader(feed=feed, manager=database.manager, clock=SystemClock())
             began = monotonic()
             with progress_bars(is_quiet=as_json) as progress:
@@ -98,8 +101,8 @@ async def _download(
                     _tell(downloader.series, monotonic() - began, as_json=as_json, is_interrupted=True)
                     raise
             _tell(downloader.series, monotonic() - began, as_json=as_json)
-    finally:
-        await feed.close()
+        finally:
+            await feed.close()
     failure = next((one.failure for one in downloader.series if one.failure is not None), None)
     if failure is not None:
         raise SystemExit(failure.exit_code)

@@ -10,6 +10,7 @@ from mastertrade.cli.application import open_everything
 from mastertrade.cli.data_download import Step, chosen, progress_bars
 from mastertrade.cli.output import Cell, bad, dim, emit_json, grid, show, table, warning
 from mastertrade.cli.wording import count, counted, moment, seconds
+from mastertrade.platform import request_budget
 from mastertrade.shared.clock import SystemClock
 
 if TYPE_CHECKING:
@@ -22,13 +23,16 @@ MINUTE_S: Final = 60
 async def download_rows(
     symbols: Sequence[str], venue: str, kind: str, since: datetime, until: datetime | None, url: str, as_json: bool
 ) -> None:
+    from mastertrade.exchanges.ccxt_library import venue_class
     from mastertrade.exchanges.ccxt_markets import CcxtFeed
     from mastertrade.exchanges.market_feed import FeedKind
     from mastertrade.market_data_service.kind_downloading import KindDownloader
 
-    feed, began = CcxtFeed(venue, url=url or None), monotonic()
-    try:
-        async with open_everything() as (_, database):
+    venue_class(venue)  # a name that is mistyped is told before a server is started
+    began = monotonic()
+    async with open_everything() as (settings, database):
+        feed = CcxtFeed(venue, url=url or None, budget=request_budget(database.manager, settings))
+        try:
             downloader = KindDownloader(feed=feed, manager=database.manager, clock=SystemClock())
             with progress_bars(is_quiet=as_json) as bars:
                 try:
@@ -45,8 +49,8 @@ async def download_rows(
                     _tell(downloader.series, monotonic() - began, as_json=as_json, is_interrupted=True)
                     raise
             _tell(downloader.series, monotonic() - began, as_json=as_json)
-    finally:
-        await feed.close()
+        finally:
+            await feed.close()
     failure = next((one.failure for one in downloader.series if one.failure is not None), None)
     if failure is not None:
         raise SystemExit(failure.exit_code)

@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from mastertrade.cli.application import Json, run, with_database
+from mastertrade.cli.application import Json, open_everything, run
 from mastertrade.cli.data_download import Url
 from mastertrade.cli.output import Cell, bad, dim, emit_json, show, table, warning
 from mastertrade.cli.wording import amount, count, counted, moment
 from mastertrade.domain.market import InstrumentStatus
+from mastertrade.exchanges.request_budget import RequestBudget
+from mastertrade.platform import request_budget
 from mastertrade.shared.clock import SystemClock
 from mastertrade.shared.errors import MasterTradeError, NotFound, UsageError
 from mastertrade.shared.postgres_manager import PostgresManager
@@ -46,8 +48,10 @@ def instruments(
 async def _instruments(symbols: list[str], venue: str, refresh: bool, history: bool, url: str, as_json: bool) -> None:
     if url and not (refresh and venue):
         raise UsageError("--url: names the server of one exchange to be asked; add --refresh and --venue")
-    async with with_database() as manager:
-        changes, failures = await _refreshed(manager, venue, url) if refresh else ([], [])
+    async with open_everything() as (settings, database):
+        manager = database.manager
+        budget = request_budget(manager, settings)
+        changes, failures = await _refreshed(manager, budget, venue, url) if refresh else ([], [])
         known = await _known(manager, symbols, venue)
         versions = await _versions(manager, known) if history else {}
     if as_json:
@@ -65,7 +69,7 @@ async def _instruments(symbols: list[str], venue: str, refresh: bool, history: b
 
 
 async def _refreshed(
-    manager: PostgresManager, venue: str, url: str
+    manager: PostgresManager, budget: RequestBudget, venue: str, url: str
 ) -> "tuple[list[InstrumentChanges], list[MasterTradeError]]":
     """One venue after another; one that fails does not keep the others from being asked."""
     from mastertrade.exchanges.ccxt_library import venue_names
@@ -80,7 +84,7 @@ async def _refreshed(
     changes: list[InstrumentChanges] = []
     failures: list[MasterTradeError] = []
     for name in venues:
-        feed = CcxtFeed(name, url=url or None)
+        feed = CcxtFeed(name, url=url or None, budget=budget)
         try:
             changes.append(await asked(InstrumentSync(feed=feed, manager=manager, clock=SystemClock()).sync))
         except MasterTradeError as error:

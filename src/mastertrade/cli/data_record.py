@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
-from contextlib import nullcontext, suppress
+from contextlib import AsyncExitStack, nullcontext, suppress
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -15,6 +15,7 @@ from mastertrade.cli.output import Cell, bold, console, dim, emit_json, good, sh
 from mastertrade.cli.signals import StoppingBySignal
 from mastertrade.cli.wording import NOTHING, count, interval, moment, price
 from mastertrade.market_data_service.source import to_datetime
+from mastertrade.platform import request_budget
 from mastertrade.shared.clock import SystemClock
 from mastertrade.shared.errors import UsageError
 
@@ -50,6 +51,7 @@ def record(
 async def _record(
     symbols: Sequence[str], venue: str, tf: str, kind: str, lasting: str, url: str, as_json: bool
 ) -> None:
+    from mastertrade.exchanges.ccxt_library import venue_class
     from mastertrade.exchanges.ccxt_markets import CcxtFeed
     from mastertrade.exchanges.ccxt_streams import CcxtStreams
     from mastertrade.exchanges.market_feed import FeedKind, UnknownVenue
@@ -63,29 +65,28 @@ async def _record(
     for name in kinds:
         if name not in KINDS:
             raise UsageError(f"--kind {name}: must be one of {', '.join(KINDS)}")
-    feed, streams = CcxtFeed(venue, url=url or None), None
-    with suppress(UnknownVenue):  # one without websockets is asked for each bar
-        streams = CcxtStreams(venue, url=url or None)
-    try:
-        async with open_everything() as (_, database):
-            given: dict[str, Any] = {
-                "feed": feed,
-                "streams": streams,
-                "symbols": names,
-                "manager": database.manager,
-                "clock": SystemClock(),
-            }
-            recordings: list[Recording | KindRecording] = []
-            for name in kinds:
-                if name == FeedKind.CANDLES:
-                    recordings.append(Recording(intervals_s=lengths, **given))
-                else:
-                    recordings.append(KindRecording(kind=FeedKind(name), **given))
-            await _watch(recordings, seconds, as_json)
-    finally:
-        if streams is not None:
-            await streams.close()
-        await feed.close()
+    venue_class(venue)  # a name that is mistyped is told before a server is started
+    async with open_everything() as (settings, database), AsyncExitStack() as stack:
+        budget = request_budget(database.manager, settings)
+        feed, streams = CcxtFeed(venue, url=url or None, budget=budget), None
+        stack.push_async_callback(feed.close)
+        with suppress(UnknownVenue):  # one without websockets is asked for each bar
+            streams = CcxtStreams(venue, url=url or None, budget=budget)
+            stack.push_async_callback(streams.close)
+        given: dict[str, Any] = {
+            "feed": feed,
+            "streams": streams,
+            "symbols": names,
+            "manager": database.manager,
+            "clock": SystemClock(),
+        }
+        recordings: list[Recording | KindRecording] = []
+        for name in kinds:
+            if name == FeedKind.CANDLES:
+                recordings.append(Recording(intervals_s=lengths, **given))
+            else:
+                recordings.append(KindRecording(kind=FeedKind(name), **given))
+        await _watch(recordings, seconds, as_json)
 
 
 async def _watch(recordings: "Sequence[Recording | KindRecording]", seconds: float | None, as_json: bool) -> None:

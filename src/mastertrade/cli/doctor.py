@@ -13,6 +13,7 @@ from mastertrade.cli.application import Json, open_everything, run
 from mastertrade.cli.output import bad, emit_json, good, show, table, warning
 from mastertrade.cli.queries import QUERIES
 from mastertrade.cli.wording import counted, moment, size
+from mastertrade.exchanges.request_budget import RequestBudget
 from mastertrade.order_executor.postgres_database import ExecutorPostgresDatabase
 from mastertrade.postgres.apply import SchemaStatus, schema_status
 from mastertrade.shared.postgres_manager import PostgresManager, Row
@@ -59,6 +60,8 @@ async def _examine(database: PostgresManager, home: Path) -> list[Finding]:
     findings = [*_server(server), _disk(home), _schema(schema)]
     if schema.version == schema.expected_version:  # of other tables nothing can be asked
         findings += await _books(database)
+    if schema.is_current:
+        findings.append(await _venues(database))
     return findings
 
 
@@ -146,6 +149,18 @@ async def _books(database: PostgresManager) -> list[Finding]:
             otherwise="warn",
         ),
     ]
+
+
+async def _venues(database: PostgresManager) -> Finding:
+    blocked = await RequestBudget(database).blocked()
+    return _finding(
+        "venues",
+        not blocked,
+        "; ".join(f"{one.venue} wants to be left alone until {moment(one.until)} ({one.said})" for one in blocked)
+        or "none has asked for a pause",
+        "wait: nothing of ours asks before, and nothing else on this address should",
+        otherwise="warn",
+    )
 
 
 def _finding(what: str, is_ok: bool, found: str, step: str, *, otherwise: State = "bad") -> Finding:

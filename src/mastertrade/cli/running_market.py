@@ -27,7 +27,7 @@ from mastertrade.domain.market import split_symbol
 from mastertrade.doors import accounts
 from mastertrade.market_data_service.source import Source
 from mastertrade.order_executor.accounts import AccountRow
-from mastertrade.platform import OpenDatabase, Plan, PlatformSettings, StrategyPlan, market_door
+from mastertrade.platform import OpenDatabase, Plan, PlatformSettings, StrategyPlan, market_door, request_budget
 from mastertrade.research.spaces import parameters_of
 from mastertrade.shared.clock import SystemClock
 from mastertrade.shared.errors import NotFound, UsageError
@@ -182,11 +182,12 @@ async def _open_live(stack: AsyncExitStack, asked: Asked, database: OpenDatabase
     _require_quote(symbols, quote, asked.account)
     owner = row.account.name if row is not None else f"paper {venue} live"
     strategies = _strategies(owner, symbols, asked, is_paper=row is None)
-    feed = CcxtFeed(venue, url=url)
+    budget = request_budget(database.manager, settings)
+    feed = CcxtFeed(venue, url=url, budget=budget)
     stack.push_async_callback(feed.close)
     streams = None
     with suppress(UnknownVenue):  # one without websockets is asked for each bar
-        streams = CcxtStreams(venue, url=url)
+        streams = CcxtStreams(venue, url=url, budget=budget)
         stack.push_async_callback(streams.close)
     source = await LiveMarket.open(
         feed=feed, streams=streams, symbols=symbols, manager=database.manager, clock=SystemClock()

@@ -23,6 +23,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Final
 
+from mastertrade.exchanges.ccxt_pacing import Paced
 from mastertrade.exchanges.market_feed import (
     FeedDown,
     FeedRefused,
@@ -30,6 +31,14 @@ from mastertrade.exchanges.market_feed import (
     RateLimited,
     UnknownSymbol,
     UnknownVenue,
+)
+from mastertrade.exchanges.request_budget import (
+    LONGEST_PAUSE_S,
+    TOO_MANY,
+    Purpose,
+    RequestBudget,
+    pause_asked_for,
+    seconds_of,
 )
 from mastertrade.shared.errors import ConfigurationError, MasterTradeError
 
@@ -39,13 +48,8 @@ _PACKAGES: Final = ("ccxt", REST, STREAMS)
 _NAMES: Final = ("ccxt.base.errors", "ccxt.base.exchange", "ccxt.base.precise", "ccxt.base.decimal_to_precision")
 REQUEST_TIMEOUT_S: Final = 20.0
 """For one answer; the slowest page of a venue that is well takes some seconds."""
-LONGEST_PAUSE_S: Final = 600.0
-"""A venue that asks for more is not worth waiting for: a person should look."""
-PAUSE_WITHOUT_WORD_S: Final = 5.0
-"""After an answer of "too many requests" that does not say for how long."""
 _REFUSALS: Final = frozenset({400, 401, 403, 404, 405, 407, 410, 422, 451, 511})
 """HTTP answers that will be the same next time; ccxt takes some of them for a venue that is down."""
-_TOO_MANY: Final = frozenset({418, 429})
 _TEXT: Final = ("text/plain", "text/csv")
 NEAREST: Final = 5
 
@@ -124,13 +128,23 @@ def venue_class(venue: str, package: str = REST) -> Any:
     return getattr(importlib.import_module(f"{package}.{venue}"), venue)
 
 
-def open_client(venue: str, *, package: str = REST, url: str | None = None, options: Mapping[str, Any]) -> Any:
+def open_client(
+    venue: str,
+    *,
+    package: str = REST,
+    url: str | None = None,
+    options: Mapping[str, Any],
+    budget: RequestBudget | None = None,
+    purpose: Purpose = Purpose.DATA,
+    environment: str = "production",
+) -> Any:
     """A client of public data. With ``url`` every address of the venue is replaced by that one, its paths kept, and the
-    pace is the venue's to say: ccxt's own pace is made for the real one."""
+    pace is the venue's to say: ccxt's own pace is made for the real one. ``budget`` counts its requests with those of
+    every other process; without it the client keeps ccxt's pace by itself."""
     logging.getLogger("ccxt").setLevel(logging.INFO)  # below that it writes each request with its key and signature
     client = venue_class(venue, package)(
         {
-            "enableRateLimit": url is None,
+            "enableRateLimit": url is None or (budget is not None and budget.counts_local),
             "timeout": int(REQUEST_TIMEOUT_S * 1000),
             "options": {"fetchCurrencies": False, **options},
         }
@@ -141,6 +155,9 @@ def open_client(venue: str, *, package: str = REST, url: str | None = None, opti
     client.aiohttp_trust_env = url is None
     if url is not None:
         client.urls = {**client.urls, "api": redirected(client.urls["api"], url)}
+    if budget is not None and client.enableRateLimit:
+        real = venue if environment == "production" else f"{venue} {environment}"
+        Paced(client, url or real, budget, purpose)
     return client
 
 
@@ -177,7 +194,7 @@ class Gate:
         self._monotonic = monotonic
         self._now = now
         self._closed_until = 0.0
-        client.on_rest_response = self._on_response
+        self._on_rest_response, client.on_rest_response = client.on_rest_response, self._on_response
         self._parse_json = client.parse_json
         client.parse_json = self._on_body
 
@@ -203,17 +220,17 @@ class Gate:
             _answer.reset(token)
 
     def _on_response(
-        self, code: int, reason: str, url: str, method: str, headers: Mapping[str, str], body: str, *_: object
+        self, code: int, reason: str, url: str, method: str, headers: Mapping[str, str], body: str, *more: object
     ) -> str:
         answer = _answer.get()
         if answer is not None:
             lower = {name.lower(): value for name, value in headers.items()}
             answer.status, answer.kind = code, lower.get("content-type", "").partition(";")[0].strip()
-            answer.retry_after_s = _seconds(lower.get("retry-after"), self._now())
-            if code in _TOO_MANY or (code == 503 and answer.retry_after_s is not None):
-                pause_s = PAUSE_WITHOUT_WORD_S if answer.retry_after_s is None else answer.retry_after_s
+            answer.retry_after_s = seconds_of(lower.get("retry-after"), self._now())
+            if (pause_s := pause_asked_for(code, headers, self._now())) is not None:
                 self._closed_until = max(self._closed_until, self._monotonic() + pause_s)
-        return body.strip()
+        passed_on: str = self._on_rest_response(code, reason, url, method, headers, body, *more)
+        return passed_on
 
     def _on_body(self, body: str) -> Any:
         """ccxt hands on what it cannot parse as text, which its callers may take for an empty list."""
@@ -226,7 +243,7 @@ class Gate:
     def _ours(self, error: Exception, answer: _Answer, what: str) -> MasterTradeError:
         known, name = errors(), self._client.id
         said = f"{name}: {what}: {_short(error)}"
-        if isinstance(error, known.RateLimitExceeded | known.DDoSProtection) or answer.status in _TOO_MANY:
+        if isinstance(error, known.RateLimitExceeded | known.DDoSProtection) or answer.status in TOO_MANY:
             return RateLimited(said, retry_after_s=answer.retry_after_s)
         if isinstance(error, known.BadSymbol):
             return UnknownSymbol(said)
@@ -250,19 +267,3 @@ def _short(error: Exception) -> str:
     first = re.split(r"<(?:!doctype|html|head|body)", lines[0], maxsplit=1, flags=re.IGNORECASE)[0].strip()
     shown = first if len(first) <= 300 else f"{first[:300]}…"
     return f"{type(error).__name__}: {shown}" if shown else type(error).__name__
-
-
-def _seconds(retry_after: str | None, now: float) -> float | None:
-    """Of a Retry-After header: seconds, or a date."""
-    if retry_after is None:
-        return None
-    try:
-        return max(0.0, float(retry_after))
-    except ValueError:
-        pass
-    from email.utils import parsedate_to_datetime
-
-    try:
-        return max(0.0, parsedate_to_datetime(retry_after).timestamp() - now)
-    except ValueError:
-        return None

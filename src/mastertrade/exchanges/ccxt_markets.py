@@ -24,6 +24,7 @@ from mastertrade.exchanges.market_feed import (
     UnsupportedTimeframe,
     VenueMarket,
 )
+from mastertrade.exchanges.request_budget import RequestBudget
 
 ABILITIES: Final = {
     FeedKind.CANDLES: "fetchOHLCV",
@@ -55,8 +56,15 @@ MILLISECOND: Final = timedelta(milliseconds=1)
 class CcxtFeed:
     """A venue as ``MarketFeed``. ``url`` puts another server in its place: a local venue, a proxy."""
 
-    def __init__(self, venue: str, *, url: str | None = None, options: Mapping[str, Any] | None = None) -> None:
-        self._client = open_client(venue, url=url, options=options or {})
+    def __init__(
+        self,
+        venue: str,
+        *,
+        url: str | None = None,
+        options: Mapping[str, Any] | None = None,
+        budget: RequestBudget | None = None,
+    ) -> None:
+        self._client = open_client(venue, url=url, options=options or {}, budget=budget)
         self._gate = Gate(self._client)
         self._name = venue
         self._markets: Mapping[str, VenueMarket] | None = None

@@ -10,6 +10,7 @@ from mastertrade.exchanges.ccxt_library import STREAMS, Gate, errors, open_clien
 from mastertrade.exchanges.ccxt_markets import ticker_row
 from mastertrade.exchanges.market_feed import BookSnapshot, FeedDown, FeedKind, NotOffered, TickerRow
 from mastertrade.exchanges.market_streams import LiveCandle, LiveTrade
+from mastertrade.exchanges.request_budget import RequestBudget
 
 ABILITIES: Final = {
     FeedKind.CANDLES: "watchOHLCV",
@@ -32,9 +33,17 @@ Watch = Callable[[], Awaitable[Any]]
 class CcxtStreams:
     """A venue as ``MarketStreams``. ``url`` puts another server in its place: a local venue, a proxy."""
 
-    def __init__(self, venue: str, *, url: str | None = None, options: Mapping[str, Any] | None = None) -> None:
+    def __init__(
+        self,
+        venue: str,
+        *,
+        url: str | None = None,
+        options: Mapping[str, Any] | None = None,
+        budget: RequestBudget | None = None,
+    ) -> None:
         self._name = venue
         self._url = url
+        self._budget = budget
         self._options = options or {}
         self._listing = self._client()
         self._loading = asyncio.Lock()
@@ -131,7 +140,7 @@ class CcxtStreams:
             await client.close()
 
     def _client(self) -> Any:
-        client = open_client(self._name, package=STREAMS, url=self._url, options=self._options)
+        client = open_client(self._name, package=STREAMS, url=self._url, options=self._options, budget=self._budget)
         client.newUpdates = True
         client.streaming = {**client.streaming, "keepAlive": KEEP_ALIVE_MS}
         for watch in ("watchTrades", "watchTradesForSymbols"):  # numbered as the trades that REST tells

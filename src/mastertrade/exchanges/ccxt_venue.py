@@ -23,9 +23,11 @@ from mastertrade.exchanges.ccxt_coinbase import Coinbase
 from mastertrade.exchanges.ccxt_kraken import Kraken
 from mastertrade.exchanges.ccxt_library import REQUEST_TIMEOUT_S, open_client
 from mastertrade.exchanges.ccxt_okx import Okx
+from mastertrade.exchanges.ccxt_pacing import errand
 from mastertrade.exchanges.ccxt_rules import THEIRS, Credentials, Heard, Stamp, Told, VenueRules, stamp, stamped
-from mastertrade.exchanges.exchange import FillPage, OrderTicket, VenueOrder, VenueRefused
+from mastertrade.exchanges.exchange import FillPage, NotSent, OrderTicket, VenueOrder, VenueRefused
 from mastertrade.exchanges.key_rights import KeyReport, KeysRefused
+from mastertrade.exchanges.request_budget import Purpose, RequestBudget
 from mastertrade.shared.clock import Clock
 from mastertrade.shared.errors import ConfigurationError, DependencyDown, MasterTradeError
 from mastertrade.shared.logging import redact
@@ -46,10 +48,6 @@ _STATES: Final = {
     "expired": OrderStatus.EXPIRED,
     "rejected": OrderStatus.REJECTED,
 }
-
-
-class NotSent(VenueRefused):
-    """The order's time was over before it was written to the wire."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,6 +82,7 @@ class CcxtVenue:
         environment: str = "testnet",
         is_live_allowed: bool = False,
         url: str | None = None,
+        budget: RequestBudget | None = None,
     ) -> None:
         if venue not in VENUES:
             raise ConfigurationError(
@@ -104,7 +103,14 @@ class CcxtVenue:
         self._clock = clock
         self._ahead = timedelta(0)
         self._compared_at: datetime | None = None
-        self._client = open_client(venue, url=url, options={**QUIET, **self._rules.options})
+        self._client = open_client(
+            venue,
+            url=url,
+            options={**QUIET, **self._rules.options},
+            budget=budget,
+            purpose=Purpose.ACCOUNT,
+            environment=environment,
+        )
         self._equip(self._rules.credentials(credentials))
         if environment == "testnet" and url is None:
             self._client.set_sandbox_mode(True)
@@ -116,7 +122,7 @@ class CcxtVenue:
         client = self._client
         client.apiKey, client.secret = credentials.api_key, credentials.secret
         client.password = credentials.password or None
-        client.on_rest_response = self._note_answer
+        self._on_rest_response, client.on_rest_response = client.on_rest_response, self._note_answer
         self._parse_json, client.parse_json = client.parse_json, self._parsed
         self._fetch, client.fetch = client.fetch, self._write_in_time
         client.nonce = self._nonce
@@ -127,6 +133,13 @@ class CcxtVenue:
         return self._name
 
     async def place(self, ticket: OrderTicket) -> VenueOrder:
+        def left_s() -> float:
+            return (ticket.send_by - self._clock.now()).total_seconds()
+
+        with errand(Purpose.ORDER, left_s):
+            return await self._place(ticket)
+
+    async def _place(self, ticket: OrderTicket) -> VenueOrder:
         await self._load()
         given = Stamp(_ms(ticket.signed_at + self._ahead), _ms(ticket.send_by + self._ahead))
         with _hearing() as answers, stamped(given):
@@ -142,14 +155,15 @@ class CcxtVenue:
         return self._order({**told, **_as_asked(ticket)})
 
     async def cancel(self, client_order_id: str, symbol: str) -> VenueOrder:
-        await self._load()
-        with _hearing() as answers:
-            try:
-                await self._cancel(client_order_id, symbol)
-            except Exception:
-                if not answers[-1].says(self._rules.answers.none_to_cancel):
-                    raise
-        found = await self.find(client_order_id, symbol)
+        with errand(Purpose.ORDER):
+            await self._load()
+            with _hearing() as answers:
+                try:
+                    await self._cancel(client_order_id, symbol)
+                except Exception:
+                    if not answers[-1].says(self._rules.answers.none_to_cancel):
+                        raise
+            found = await self.find(client_order_id, symbol)
         if found is None:
             raise VenueRefused(f"{self._name}: there is no order {client_order_id} to cancel")
         return found
@@ -261,12 +275,13 @@ class CcxtVenue:
         return await self._fetch(url, method, headers, body)
 
     def _note_answer(
-        self, status: int, _reason: str, _url: str, _method: str, _headers: Any, body: str, *_: object
+        self, status: int, reason: str, url: str, method: str, headers: Any, body: str, *more: object
     ) -> str:
         answers = _heard.get()
         if answers is not None:
             answers.append(self._rules.heard(status, body))
-        return body.strip()
+        passed_on: str = self._on_rest_response(status, reason, url, method, headers, body, *more)
+        return passed_on
 
     def _parsed(self, body: str) -> Any:
         """ccxt hands on what is no JSON as text, and takes it for an empty list of orders, fills or balances."""

@@ -14,6 +14,10 @@ class VenueRefused(Refused):
     """The venue definitely refused the request."""
 
 
+class NotSent(VenueRefused):
+    """The order's time was over, or would have been, before it was written to the wire."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OrderTicket:
     """What goes over the wire: built from an approved order that is already written as SUBMITTING.

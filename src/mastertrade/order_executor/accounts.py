@@ -13,6 +13,7 @@ from mastertrade.domain.orders import Environment
 from mastertrade.exchanges.ccxt_rules import Credentials
 from mastertrade.exchanges.ccxt_venue import VENUES, CcxtVenue
 from mastertrade.exchanges.key_rights import KeyReport, KeyRights, KeysRefused, problems
+from mastertrade.exchanges.request_budget import RequestBudget
 from mastertrade.order_executor.postgres_database import Account, ExecutorPostgresDatabase
 from mastertrade.shared.clock import Clock
 from mastertrade.shared.errors import NotFound, UsageError
@@ -118,11 +119,20 @@ def _in_one_line(pem: re.Match[str]) -> str:
 class Accounts:
     """The door for people. ``home`` holds the file with the master key."""
 
-    def __init__(self, *, manager: PostgresManager, clock: Clock, home: Path, is_live_allowed: bool) -> None:
+    def __init__(
+        self,
+        *,
+        manager: PostgresManager,
+        clock: Clock,
+        home: Path,
+        is_live_allowed: bool,
+        budget: RequestBudget | None = None,
+    ) -> None:
         self._manager = manager
         self._clock = clock
         self._home = home
         self._is_live_allowed = is_live_allowed
+        self._budget = budget
         self._database = ExecutorPostgresDatabase()
 
     async def list(self) -> "list[AccountRow]":
@@ -141,6 +151,7 @@ class Accounts:
             environment=new.environment,
             url=new.url,
             is_live_allowed=self._is_live_allowed,
+            budget=self._budget,
         )
         master = await self._master_key()
         report = await _checked(venue)
@@ -193,7 +204,12 @@ class Accounts:
 
     async def open_venue(self, account: Account) -> CcxtVenue:
         return await open_venue(
-            self._manager, account, home=self._home, clock=self._clock, is_live_allowed=self._is_live_allowed
+            self._manager,
+            account,
+            home=self._home,
+            clock=self._clock,
+            is_live_allowed=self._is_live_allowed,
+            budget=self._budget,
         )
 
     async def _find(self, name: str) -> AccountRow:
@@ -229,6 +245,7 @@ async def open_venue(
     home: Path,
     clock: Clock,
     is_live_allowed: bool = False,
+    budget: RequestBudget | None = None,
 ) -> CcxtVenue:
     """The account's venue with its stored keys; the caller closes it. Nothing is asked of the venue yet.
 
@@ -254,6 +271,7 @@ async def open_venue(
         environment=account.environment,
         url=row["url"],
         is_live_allowed=is_live_allowed,
+        budget=budget,
     )
 
 
@@ -279,6 +297,7 @@ def _connect(
     environment: Environment,
     url: str | None,
     is_live_allowed: bool,
+    budget: RequestBudget | None,
 ) -> CcxtVenue:
     return CcxtVenue(
         venue,
@@ -287,6 +306,7 @@ def _connect(
         environment=environment.value,
         url=url,
         is_live_allowed=is_live_allowed,
+        budget=budget,
     )
 
 

@@ -35,6 +35,7 @@ SET LOCAL client_min_messages = warning;
 \ir schema/algo_orders.sql
 \ir schema/order_alerts.sql
 \ir schema/arbitrage.sql
+\ir schema/request_budgets.sql
 \ir schema/paper_venue.sql
 \ir schema/lineage.sql
 

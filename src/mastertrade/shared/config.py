@@ -64,6 +64,8 @@ class CoreSettings(Settings):
     )
     enable_live_trading: bool = Field(False, validation_alias="ENABLE_LIVE_TRADING")
     """Without it no key of a real account is used."""
+    venue_limit_share: float = Field(0.95, gt=0, le=1, validation_alias="VENUE_LIMIT_SHARE")
+    """Of the requests a venue allows, so much is ours; less where other programs ask from the same address."""
     rabbitmq_url: SecretStr | None = Field(None, validation_alias="RABBITMQ_URL")
     """Unset: the database is the bus."""
 
