@@ -194,8 +194,12 @@ async def test_an_order_without_a_known_number_is_looked_for_on_all_pages_from_i
         }
 
 
-async def test_one_that_was_signed_before_a_start_is_looked_for_among_all() -> None:
+async def test_after_a_start_an_order_is_looked_for_from_the_time_that_is_stored_or_among_all() -> None:
     answers = with_answers(**{BATCH: coinbase_list("orders", ANOTHER)})
+    async with booth("coinbase", COINBASE.credentials, answers) as on:
+        assert await on.client.find(OUR_ID, "BTC/USD", since=START - timedelta(days=1)) is None
+        (asked,) = on.venue.of(BATCH)
+        assert asked.given["start_date"] == "2026-01-04T11:59:00.000Z"
     async with booth("coinbase", COINBASE.credentials, answers) as on:
         assert await on.client.find(OUR_ID, "BTC/USD") is None
         (asked,) = on.venue.of(BATCH)
@@ -443,10 +447,7 @@ async def test_its_clock_is_read_to_the_millisecond() -> None:
 
 @pytest.mark.parametrize("may_transfer", [False, True])
 async def test_a_key_that_may_transfer_could_empty_the_account(may_transfer: bool) -> None:
-    rights = {
-        "can_view": True, "can_trade": True, "can_transfer": may_transfer, "portfolio_uuid": "1",
-        "portfolio_type": "DEFAULT",
-    }  # fmt: skip
+    rights = {"can_view": True, "can_trade": True, "can_transfer": may_transfer, "portfolio_type": "DEFAULT"}
     answers = with_answers(**{COINBASE.balance_path: coinbase_list("accounts"), RIGHTS: rights})
     async with booth("coinbase", COINBASE.credentials, answers) as on:
         report = await on.client.check_keys()
@@ -478,23 +479,23 @@ def venue_with(api_key: str, secret: str) -> CcxtVenue:
 async def test_a_private_key_is_taken_in_any_form_of_pem_and_never_shown(secret: str) -> None:
     venue = venue_with("organizations/1/apiKeys/2", secret)
     await venue.close()
-    for line in pem_of(COINBASE_KEY).splitlines()[1:-1] if "EC" not in secret else COINBASE_PEM.splitlines()[1:-1]:
+    for line in secret.replace("\\n", "\n").splitlines()[1:-1]:
         assert line not in redact(f"it says {line}")
 
 
 WRONG_KEYS = {
-    "no PEM": ("organizations/1/apiKeys/2", "a-secret-of-another-kind"),
-    "half of it": ("organizations/1/apiKeys/2", COINBASE_PEM[: len(COINBASE_PEM) // 2]),
-    "Ed25519 in PEM": ("organizations/1/apiKeys/2", pem_of(ed25519.Ed25519PrivateKey.generate())),
-    "Ed25519": ("organizations/1/apiKeys/2", base64.b64encode(bytes(64)).decode()),
-    "another curve": ("organizations/1/apiKeys/2", pem_of(ec.generate_private_key(ec.SECP384R1()))),
+    "no PEM": "a-secret-of-another-kind",
+    "half of it": COINBASE_PEM[: len(COINBASE_PEM) // 2],
+    "Ed25519 in PEM": pem_of(ed25519.Ed25519PrivateKey.generate()),
+    "Ed25519": base64.b64encode(bytes(64)).decode(),
+    "another curve": pem_of(ec.generate_private_key(ec.SECP384R1())),
 }
 
 
-@pytest.mark.parametrize(("api_key", "secret"), WRONG_KEYS.values(), ids=WRONG_KEYS)
-def test_what_is_no_key_of_coinbase_is_told_and_not_repeated(api_key: str, secret: str) -> None:
+@pytest.mark.parametrize("secret", WRONG_KEYS.values(), ids=WRONG_KEYS)
+def test_what_is_no_key_of_coinbase_is_told_and_not_repeated(secret: str) -> None:
     with pytest.raises(ConfigurationError, match="signature algorithm ECDSA") as wrong:
-        venue_with(api_key, secret)
+        venue_with("organizations/1/apiKeys/2", secret)
     assert not any(line in str(wrong.value) for line in secret.splitlines() if not line.startswith("-----"))
 
 

@@ -1,13 +1,14 @@
 """From an approval to a booked fill, on a real database and the paper venue."""
 
 import asyncio
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 
 import pytest
 
 from mastertrade.domain.events import OrderFilled, OrderUpdated
 from mastertrade.domain.orders import OrderStatus, Side
+from mastertrade.exchanges.exchange import VenueOrder
 from mastertrade.shared.postgres_manager import PostgresManager
 from tests.postgres.executor_seed import START, open_desk
 
@@ -164,6 +165,23 @@ async def test_silence_before_acceptance_stays_unknown_until_absence_is_proved_a
     assert await desk.status(approval) == "NOT_FOUND"
     assert await desk.venue_orders() == {}
     assert await database.fetchval("SELECT locked_balance FROM portfolio_balances WHERE asset = 'USDT'") == 0
+
+
+async def test_an_order_is_looked_for_from_the_time_on_at_which_it_was_signed(
+    database: PostgresManager, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a restart as well: the venue is not asked for more than it must tell."""
+    desk = await open_desk(database, failpoints="paper.before_accept=silence")
+    find, asked = desk.venue.find, []
+
+    async def heard(client_order_id: str, symbol: str, *, since: datetime | None = None) -> VenueOrder | None:
+        asked.append(since)
+        return await find(client_order_id, symbol, since=since)
+
+    monkeypatch.setattr(desk.venue, "find", heard)
+    await desk.hear(await desk.approve())
+    await desk.next_bar()
+    assert set(asked) == {await database.fetchval("SELECT signed_at FROM orders")}
 
 
 async def test_an_order_left_submitting_by_a_dead_process_is_asked_for_never_resent(database: PostgresManager) -> None:

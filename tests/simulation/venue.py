@@ -195,7 +195,7 @@ class SimulatedVenue:
         await self._back()
         return self._seen(one)
 
-    async def find(self, client_order_id: str, symbol: str) -> VenueOrder | None:
+    async def find(self, client_order_id: str, symbol: str, *, since: datetime | None = None) -> VenueOrder | None:
         await self._wire()
         one = self.truth.get(client_order_id)
         found = None if one is None else self._seen(one)

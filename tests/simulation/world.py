@@ -474,9 +474,9 @@ class GatedVenue:
     def __getattr__(self, name: str) -> Any:
         ask = getattr(self._venue, name)
 
-        async def gated(*args: Any) -> Any:
+        async def gated(*args: Any, **named: Any) -> Any:
             await self._gate()
-            answer = await ask(*args)
+            answer = await ask(*args, **named)
             await self._gate()
             return answer
 

@@ -131,6 +131,12 @@ class Coinbase(TradesByTime):
         client.jwt, client.fetch_markets = token_in_time, spot_markets
         client.headers = {**(client.headers or {}), "Cache-Control": "no-cache"}
 
+    def note_signed(self, client_order_id: str, at_ms: int) -> None:
+        self._signed_at[client_order_id] = at_ms
+        self._signed_at.move_to_end(client_order_id)
+        if len(self._signed_at) > KNOWN_TIMES:
+            self._signed_at.popitem(last=False)
+
     def heard(self, status: int, body: str) -> Heard:
         """Keys that it does not know are told by one word that is no JSON."""
         if status == HTTPStatus.UNAUTHORIZED and body.strip().strip('"').lower() == "unauthorized":
@@ -161,10 +167,6 @@ class Coinbase(TradesByTime):
         if ticket.type not in (OrderType.MARKET, OrderType.LIMIT):
             raise VenueRefused(f"{self.name}: order type {ticket.type} is not offered; use MARKET or LIMIT")
         ours = ticket.client_order_id
-        self._signed_at[ours] = given.at_ms
-        self._signed_at.move_to_end(ours)
-        if len(self._signed_at) > KNOWN_TIMES:
-            self._signed_at.popitem(last=False)
         asked = {
             "client_order_id": ours,
             "product_id": client.market(ticket.symbol)["id"],
@@ -188,8 +190,8 @@ class Coinbase(TradesByTime):
         return found
 
     async def _walk(self, client: Any, client_order_id: str) -> Told | None:
-        """Of all products, since some are told under the name of another (BTC-USDC, BTC-USD); from its signature on,
-        if it was signed since we started."""
+        """Of all products, since some are told under the name of another (BTC-USDC, BTC-USD); from its signature on, if
+        that is known."""
         asked: dict[str, Any] = {"limit": ORDERS_A_PAGE}
         if (signed_ms := self._signed_at.get(client_order_id)) is not None:
             asked["start_date"] = client.iso8601(signed_ms - EARLIER_MS)

@@ -134,6 +134,9 @@ class VenueRules(ABC):
             return {"postOnly": True}
         return {"timeInForce": terms.time_in_force.value} if terms.trades_at_once else {}
 
+    def note_signed(self, client_order_id: str, at_ms: int) -> None:  # noqa: B027 - most find an order by its id
+        """When an order of ours was signed, in milliseconds of the venue's clock: before it is sent or looked for."""
+
     async def place(self, client: Any, ticket: OrderTicket, given: Stamp) -> Told:
         kind = {OrderType.MARKET: "market", OrderType.LIMIT: "limit"}.get(ticket.type)
         if kind is None:

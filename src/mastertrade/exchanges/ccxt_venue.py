@@ -142,6 +142,7 @@ class CcxtVenue:
     async def _place(self, ticket: OrderTicket) -> VenueOrder:
         await self._load()
         given = Stamp(_ms(ticket.signed_at + self._ahead), _ms(ticket.send_by + self._ahead))
+        self._rules.note_signed(ticket.client_order_id, given.at_ms)
         with _hearing() as answers, stamped(given):
             try:
                 told = await self._rules.place(self._client, ticket, given)
@@ -175,8 +176,10 @@ class CcxtVenue:
             number = self._numbers.get((symbol, client_order_id))
             await self._rules.cancel(self._client, client_order_id, symbol, number)
 
-    async def find(self, client_order_id: str, symbol: str) -> VenueOrder | None:
+    async def find(self, client_order_id: str, symbol: str, *, since: datetime | None = None) -> VenueOrder | None:
         await self._load()
+        if since is not None:
+            self._rules.note_signed(client_order_id, _ms(since + self._ahead))
         if client_order_id.startswith(THEIRS):
             told = await self._by_number(client_order_id.removeprefix(THEIRS), symbol)
         else:

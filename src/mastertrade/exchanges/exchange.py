@@ -74,8 +74,9 @@ class Venue(Protocol):
 
     async def cancel(self, client_order_id: str, symbol: str) -> VenueOrder: ...
 
-    async def find(self, client_order_id: str, symbol: str) -> VenueOrder | None:
-        """The order by our id, or None for the venue's definite "no such order"."""
+    async def find(self, client_order_id: str, symbol: str, *, since: datetime | None = None) -> VenueOrder | None:
+        """The order by our id, or None for the venue's definite "no such order". ``since``: it was signed then, which
+        shortens the search at a venue that finds orders by time alone."""
         ...
 
     async def open_orders(self, symbols: Sequence[str]) -> tuple[VenueOrder, ...]:

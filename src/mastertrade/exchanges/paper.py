@@ -108,7 +108,7 @@ class PaperVenue:
             raise VenueRefused(f"{self._name}: there is no order {client_order_id} to cancel")
         return order
 
-    async def find(self, client_order_id: str, symbol: str) -> VenueOrder | None:
+    async def find(self, client_order_id: str, symbol: str, *, since: datetime | None = None) -> VenueOrder | None:
         self._failpoints.reach("paper.find")
         row = await QUERIES.fetchrow(self._manager, "find", account=self._account, client_order_id=client_order_id)
         return None if row is None else _order(row)

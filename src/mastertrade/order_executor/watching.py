@@ -111,7 +111,7 @@ class Watcher:
         for order in placed:
             try:
                 answers[order.client_order_id] = answer = shown.get(order.client_order_id) or await self._answer(
-                    self._venue.find(order.client_order_id, order.symbol)
+                    self._venue.find(order.client_order_id, order.symbol, since=order.signed_at)
                 )
                 if answer is not None:
                     await self._act_on(order, answer, unwanted.get(order.id))
