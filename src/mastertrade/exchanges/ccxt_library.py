@@ -227,7 +227,7 @@ class Gate:
             lower = {name.lower(): value for name, value in headers.items()}
             answer.status, answer.kind = code, lower.get("content-type", "").partition(";")[0].strip()
             answer.retry_after_s = seconds_of(lower.get("retry-after"), self._now())
-            if (pause_s := pause_asked_for(code, headers, self._now())) is not None:
+            if (pause_s := pause_asked_for(code, headers, body, self._now())) is not None:
                 self._closed_until = max(self._closed_until, self._monotonic() + pause_s)
         passed_on: str = self._on_rest_response(code, reason, url, method, headers, body, *more)
         return passed_on

@@ -159,7 +159,7 @@ class Paced:
     def _note_answer(
         self, status: int, reason: str, url: str, method: str, headers: Mapping[str, str], body: str, *more: Any
     ) -> str:
-        if (pause_s := pause_asked_for(status, headers, time.time())) is not None:
+        if (pause_s := pause_asked_for(status, headers, body, time.time())) is not None:
             self._closed_until = max(self._closed_until, time.monotonic() + pause_s)
             if (pauses := _pauses.get()) is not None:
                 pauses.append((pause_s, f"HTTP {status}"))

@@ -30,6 +30,10 @@ PAUSE_WITHOUT_WORD_S: Final = 5.0
 LONGEST_BLOCK_S: Final = 7 * 86_400.0
 """No venue bans for longer; a header that says more is a mistake."""
 TOO_MANY: Final = frozenset({418, 429})
+TOO_OFTEN: Final = "access too frequent"
+"""Bybit says so with 403, and lifts the ban after so long without any request (docs/v5/rate-limit)."""
+PAUSE_OF_BYBIT_S: Final = 600.0
+LONGEST_WORDS: Final = 1_000
 
 
 class NotCounted(FeedDown):
@@ -127,8 +131,10 @@ class RequestBudget:
         return [Blocked(row["venue"], row["blocked_until"], row["blocked_by"]) for row in rows]
 
 
-def pause_asked_for(status: int, headers: Mapping[str, str], now: float) -> float | None:
+def pause_asked_for(status: int, headers: Mapping[str, str], body: str, now: float) -> float | None:
     """Seconds, when the answer asks for a pause."""
+    if status == 403 and TOO_OFTEN in body[:LONGEST_WORDS].lower():
+        return PAUSE_OF_BYBIT_S
     told_s = seconds_of(next((value for name, value in headers.items() if name.lower() == "retry-after"), None), now)
     if status in TOO_MANY or (status == 503 and told_s is not None):
         return PAUSE_WITHOUT_WORD_S if told_s is None else told_s
@@ -140,7 +146,7 @@ def seconds_of(retry_after: str | None, now: float) -> float | None:
     if retry_after is None:
         return None
     try:
-        return max(0.0, float(retry_after))
+        return min(max(0.0, float(retry_after)), LONGEST_BLOCK_S)
     except ValueError:
         pass
     from email.utils import parsedate_to_datetime
