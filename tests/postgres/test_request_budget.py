@@ -25,7 +25,7 @@ from mastertrade.exchanges.ccxt_rules import Credentials
 from mastertrade.exchanges.ccxt_venue import CcxtVenue
 from mastertrade.exchanges.exchange import NotSent, OrderTicket
 from mastertrade.exchanges.market_feed import FeedRefused, RateLimited
-from mastertrade.exchanges.request_budget import Allowance, NotCounted, Purpose, RequestBudget, allowance_of
+from mastertrade.exchanges.request_budget import Allowance, NotCounted, Purpose, RequestBudget, Wait, allowance_of
 from mastertrade.exchanges.simulated import Fault, FaultKind, FaultScript, SimulatedVenue, VenueTime, simulated_market
 from mastertrade.exchanges.simulated.private import Keys
 from mastertrade.platform import read_settings, request_budget
@@ -152,21 +152,39 @@ async def test_many_processes_together_never_ask_more_than_the_venue_allows(
         assert len(venue.arrivals) / asked_for_s >= 0.5 * PINGS / WINDOW_S, "what is allowed is used"
 
 
+class Remembering(RequestBudget):
+    """What it answered, by purpose."""
+
+    def __init__(self, manager: PostgresManager) -> None:
+        super().__init__(manager, counts_local=True)
+        self.told: dict[Purpose, list[float]] = {purpose: [] for purpose in Purpose}
+
+    async def take(self, venue: str, cost: float, allowance: Allowance, purpose: Purpose) -> Wait:
+        wait = await super().take(venue, cost, allowance, purpose)
+        self.told[purpose].append(wait.seconds)
+        return wait
+
+
 async def test_orders_go_at_once_while_data_waits(database: PostgresManager, dsn: str) -> None:
+    budget = Remembering(database)
     async with (
         counting_venue() as venue,
         another(dsn) as second,
-        clients(venue.url, database, second, database, second, database) as (*asking, trading),
+        clients(venue.url, database, second, database, second) as asking,
         saturated(*asking),
     ):
-        took_s: dict[Purpose, float] = {}
+        trading = local_client(venue.url, budget)
+        took_s = {}
         for purpose in (Purpose.ORDER, Purpose.DATA):
             before = time.monotonic()
             for _ in range(8):
                 with errand(purpose):
                     await trading.publicGetPing()
             took_s[purpose] = time.monotonic() - before
-    assert took_s[Purpose.ORDER] < took_s[Purpose.DATA] / 4, took_s
+        await trading.close()
+    assert budget.told[Purpose.ORDER] == [0] * 8, "nobody told an order to wait"
+    assert len(budget.told[Purpose.DATA]) > 8, "and data is told again and again"
+    assert took_s[Purpose.ORDER] < took_s[Purpose.DATA] / 2, took_s
 
 
 async def test_a_pause_that_one_process_is_told_stops_all_of_them(database: PostgresManager, dsn: str) -> None:
