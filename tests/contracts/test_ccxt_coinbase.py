@@ -268,18 +268,12 @@ def cancelled(*, success: bool, reason: str = "UNKNOWN_CANCEL_FAILURE_REASON", n
 
 @pytest.mark.parametrize("is_known", [True, False])
 async def test_an_order_is_cancelled_by_its_number(is_known: bool) -> None:
-    answers = with_answers(
-        **{
-            CANCEL: cancelled(success=True),
-            BATCH: coinbase_list("orders", order()),
-            f"{ORDERS}/{NUMBER}": {"order": order(status="CANCELLED")},
-        }
-    )
+    ended = order(status="CANCELLED")
+    listed, alone = coinbase_list("orders", ended), {"order": ended}
+    answers = with_answers(**{CANCEL: cancelled(success=True), BATCH: listed, f"{ORDERS}/{NUMBER}": alone})
     async with booth("coinbase", COINBASE.credentials, answers) as on:
         if is_known:
             await on.client.place(ticket("BTC/USD"))
-        else:
-            on.venue.answers[BATCH] = coinbase_list("orders", order(status="CANCELLED"))
         assert (await on.client.cancel(OUR_ID, "BTC/USD")).status is OrderStatus.CANCELED
         (asked,) = on.venue.of(CANCEL)
         assert asked.given == {"order_ids": [NUMBER]}
