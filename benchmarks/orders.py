@@ -50,6 +50,8 @@ from mastertrade.messaging.postgres import PostgresBus
 from mastertrade.order_executor.config import ExecutorSettings
 from mastertrade.order_executor.postgres_database import ExecutorPostgresDatabase
 from mastertrade.order_executor.service import OrderExecutor
+from mastertrade.order_executor.steps import Begin, Book, Move
+from mastertrade.order_executor.writing import Writer
 from mastertrade.platform import open_database, read_settings
 from mastertrade.postgres.embedded import embedded_server
 from mastertrade.postgres.lease import Lease
@@ -274,31 +276,33 @@ async def measure_lives(desk: Desk, venue: InstantVenue, bus: PostgresBus, execu
 
 
 async def measure_callers(desk: Desk) -> float:
-    """The same steps by callers of the database's functions alone."""
-    database, waiting = ExecutorPostgresDatabase(desk.lease), iter(range(LIVES))
+    """The same steps by callers of the database's functions alone, as the executor calls them."""
+    waiting = iter(range(LIVES))
+    database, bus = ExecutorPostgresDatabase(desk.lease), PostgresBus(desk.manager, clock=desk.clock)
+    writer = Writer(clock=desk.clock, bus=bus, manager=desk.manager, database=database)
 
     async def live() -> None:
         for _ in waiting:
             number = await desk.manager.fetchval("SELECT nextval('bench_number')")
             (approval, *_) = await desk.manager.fetchval(APPROVE, number, desk.account, desk.strategy, desk.instrument)
             client = client_order_id(approval, 1)
-            order_id = await desk.manager.fetchval("SELECT bench_create($1, $2)", approval, client)
             now = desk.clock.now()
             async with desk.manager.transaction() as tx:
-                await database.begin_send(tx, order_id, at=now, send_by=now + timedelta(seconds=5))
-                order = await database.order_by_id(tx, order_id)
-            assert isinstance(order, Order)
-            async with desk.manager.transaction() as tx:
-                await database.move_order(
-                    tx, order, OrderStatus.OPEN, at=now, source="venue", payload={}, exchange_order_id=f"c{number}"
-                )
+                order_id = await tx.fetchval("SELECT bench_create($1, $2)", approval, client)
+                begin = Begin(order_id=order_id, at=now, send_by=now + timedelta(seconds=5))
+                (begun,) = await database.begin_sends(tx, [begin])
+            assert isinstance(begun.order, Order)
+            moved = Move(
+                order=begun.order, to=OrderStatus.OPEN, at=now, source="venue", payload={},
+                exchange_order_id=f"c{number}",
+            )  # fmt: skip
+            await writer.move(moved)
             fill = Fill(
                 client_order_id=client, exchange_order_id=f"c{number}", exchange_trade_id=f"c{number}",
                 symbol="BTC/USDT", side=Side.BUY, quantity=QUANTITY, price=PRICE, commission=FEE,
                 commission_asset="USDT", is_maker=False, trade_time=now,
             )  # fmt: skip
-            async with desk.manager.transaction() as tx:
-                await database.apply_fill(tx, desk.account, fill, fill_id=new_id(now), at=now)
+            await writer.book([Book(account_id=desk.account, fill=fill, fill_id=new_id(now), at=now)])
 
     began = time.perf_counter()
     await asyncio.gather(*[live() for _ in range(CALLERS)])

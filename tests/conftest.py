@@ -20,12 +20,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 import pytest_asyncio
 
 from mastertrade.postgres import cluster
 from mastertrade.postgres.apply import apply_schema, read_schema, schema_hash
 from mastertrade.shared.postgres_manager import PostgresManager
+
+hypothesis.settings.register_profile("same", derandomize=True)
+hypothesis.settings.load_profile("same")  # --hypothesis-profile default draws new cases
 
 ROOT = Path(__file__).resolve().parent.parent
 PASSWORD = "tests"

@@ -23,7 +23,6 @@ FOUND = {"FILLED"}
 @pytest.mark.parametrize(
     ("deaths", "ends"),
     [
-        (["executor.created=exit@9"], set()),
         (["executor.submitting=exit@9"], LATE),
         (["paper.before_accept=exit@9"], LATE),
         (["paper.after_accept=exit@9"], FOUND),
@@ -50,7 +49,6 @@ async def test_a_process_that_dies_at_a_failpoint_is_followed_by_one_that_brings
 @pytest.mark.parametrize(
     ("failpoints", "ends"),
     [
-        ("executor.created=silence@9", set()),
         ("executor.submitting=silence@9", LATE),
         ("paper.before_accept=silence@9", LATE),
         ("paper.after_accept=silence@9", FOUND),

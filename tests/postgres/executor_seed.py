@@ -33,9 +33,9 @@ class RecordingBus:
     def __init__(self) -> None:
         self.events: list[Event] = []
 
-    async def publish(self, event: Event, *, within: Transaction) -> None:
+    async def publish(self, *events: Event, within: Transaction) -> None:
         async def keep() -> None:
-            self.events.append(event)
+            self.events += events
 
         within.on_commit(keep)
 

@@ -125,13 +125,13 @@ class RecordingBus:
         self.events: list[Event] = []
         self.fails_at: datetime | None = None
 
-    async def publish(self, event: Event, *, within: Transaction) -> None:
-        if event.occurred_at == self.fails_at:
+    async def publish(self, *events: Event, within: Transaction) -> None:
+        if any(event.occurred_at == self.fails_at for event in events):
             self.fails_at = None
             raise RuntimeError("the bus broke")
 
         async def remember() -> None:
-            self.events.append(event)
+            self.events += events
 
         within.on_commit(remember)
 

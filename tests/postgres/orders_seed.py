@@ -12,7 +12,8 @@ from mastertrade.domain.orders import Fill, OrderStatus, Side
 from mastertrade.market_data_service.postgres_database import MarketDataPostgresDatabase
 from mastertrade.market_data_service.rules import listing
 from mastertrade.market_data_service.source import CandleBatch
-from mastertrade.order_executor.postgres_database import ExecutorPostgresDatabase, FillOutcome
+from mastertrade.order_executor.postgres_database import ExecutorPostgresDatabase
+from mastertrade.order_executor.steps import Book, FillOutcome
 from mastertrade.shared.postgres_manager import Database, PostgresManager
 from tests.postgres.executor_seed import START, Desk
 
@@ -72,9 +73,8 @@ class Orders:
             "commission": Decimal(0), "commission_asset": "USDT", "is_maker": False, "trade_time": LATER,
         }  # fmt: skip
         async with self.db.transaction() as tx:
-            return await ExecutorPostgresDatabase().apply_fill(
-                tx, self.desk.account.id, Fill(**told | changes), fill_id=uuid4(), at=LATER
-            )
+            step = Book(account_id=self.desk.account.id, fill=Fill(**told | changes), fill_id=uuid4(), at=LATER)
+            return (await ExecutorPostgresDatabase().apply_fills(tx, [step]))[0]
 
     async def trades_at(self, symbol: str, close: float) -> None:
         """Another market, whose last minute closed there."""

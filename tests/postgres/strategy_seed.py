@@ -24,9 +24,9 @@ class RecordingBus:
 
     events: list[Event] = field(default_factory=list)
 
-    async def publish(self, event: Event, *, within: Transaction) -> None:
+    async def publish(self, *events: Event, within: Transaction) -> None:
         async def keep() -> None:
-            self.events.append(event)
+            self.events += events
 
         within.on_commit(keep)
 

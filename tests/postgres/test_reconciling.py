@@ -73,7 +73,7 @@ async def test_an_executor_that_was_taken_over_can_write_nothing_and_send_nothin
         desk.executor.sync(),
         desk.hear(fresh),
         desk.executor._sender.submit(left_id),
-        desk.executor._books.apply(desk.account.id, page.fills[0]),
+        desk.executor._books.apply(desk.account.id, page.fills),
         desk.executor._books.quarantine(desk.account.id, page.fills[0], "test"),
         desk.executor._database.note_absent(database, left_id, at=START),
         desk.executor._database.save_cursor(database, desk.account.id, "9", at=START),

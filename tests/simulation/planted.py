@@ -1,6 +1,7 @@
 """Bugs that somebody could write, each planted by replacing one piece of the executor. A simulation that does not catch
 them proves nothing."""
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
@@ -9,13 +10,13 @@ from typing import Any
 
 import pytest
 
-from mastertrade.domain.orders import Fill, Order, OrderStatus
+from mastertrade.domain.orders import Order, OrderStatus
 from mastertrade.order_executor import postgres_database
 from mastertrade.order_executor.books import Books
 from mastertrade.order_executor.postgres_database import ExecutorPostgresDatabase
-from mastertrade.order_executor.sending import Sender
+from mastertrade.order_executor.sending import Sender, ticket_of
+from mastertrade.order_executor.steps import Begun
 from mastertrade.order_executor.watching import Watcher
-from mastertrade.shared.errors import OutcomeUnknown
 from tests.simulation.virtual import RealDatabase
 
 WINDOW = timedelta(seconds=5)
@@ -35,8 +36,7 @@ def time_out_is_a_refusal(patch: pytest.MonkeyPatch, real: RealDatabase) -> None
 def sent_again_after_a_time_out(patch: pytest.MonkeyPatch, real: RealDatabase) -> None:
     async def send(self: Sender, order: Order) -> None:
         await _send(self, order)
-        async with self._manager.transaction() as tx:
-            now = await self._database.order_by_id(tx, order.id)
+        now = await self._books._database.order_by_id(self._books._manager, order.id)
         if now is not None and now.status is OrderStatus.UNKNOWN:
             await _send(self, now)
 
@@ -70,17 +70,18 @@ def the_list_of_fills_is_passed_before_it_is_booked(patch: pytest.MonkeyPatch, r
         page = await self._answer(self._venue.fills(self._cursor, symbols))
         await self._database.save_cursor(self._manager, self._account_id, page.cursor, at=self._clock.now())
         self._cursor = page.cursor
-        return sum([await self._book(fill) for fill in page.fills])
+        await asyncio.sleep(0.5)
+        return await self._book(page.fills)
 
     patch.setattr(Watcher, "_book_fills", book_fills)
 
 
 def a_late_fill_is_ignored(patch: pytest.MonkeyPatch, real: RealDatabase) -> None:
-    async def apply(self: Books, account_id: Any, fill: Fill) -> str:
-        status = await self._database.statuses(self._manager, [fill.client_order_id])
-        if status[fill.client_order_id].is_final:
-            return "duplicate"
-        return await _apply(self, account_id, fill)
+    async def apply(self: Books, account_id: Any, fills: Any) -> list[str]:
+        found = await self._database.statuses(self._manager, [fill.client_order_id for fill in fills])
+        kept = [fill for fill in fills if not found[fill.client_order_id].is_final]
+        outcomes = iter(await _apply(self, account_id, kept))
+        return [next(outcomes) if fill in kept else "duplicate" for fill in fills]
 
     patch.setattr(Books, "apply", apply)
 
@@ -88,8 +89,8 @@ def a_late_fill_is_ignored(patch: pytest.MonkeyPatch, real: RealDatabase) -> Non
 def a_fill_is_booked_each_time_it_is_told(patch: pytest.MonkeyPatch, real: RealDatabase) -> None:
     counted = iter(range(10**9))
 
-    async def apply(self: Books, account_id: Any, fill: Fill) -> str:
-        return await _apply(self, account_id, replace(fill, exchange_trade_id=f"{next(counted)}"))
+    async def apply(self: Books, account_id: Any, fills: Any) -> list[str]:
+        return await _apply(self, account_id, [replace(fill, exchange_trade_id=f"{next(counted)}") for fill in fills])
 
     patch.setattr(Books, "apply", apply)
 
@@ -149,33 +150,29 @@ def what_was_left_is_taken_for_unsent(patch: pytest.MonkeyPatch, real: RealDatab
 
 
 def an_old_approval_is_sent(patch: pytest.MonkeyPatch, real: RealDatabase) -> None:
-    begin = ExecutorPostgresDatabase.begin_send
+    begin = ExecutorPostgresDatabase.begin_sends
 
-    async def begin_send(self: ExecutorPostgresDatabase, tx: Any, order_id: Any, *, at: Any, send_by: Any) -> str:
-        return await begin(self, tx, order_id, at=at - timedelta(hours=1), send_by=send_by)
+    async def begin_sends(self: ExecutorPostgresDatabase, tx: Any, steps: Any) -> list[Begun]:
+        return await begin(self, tx, [replace(one, at=one.at - timedelta(hours=1)) for one in steps])
 
-    patch.setattr(ExecutorPostgresDatabase, "begin_send", begin_send)
+    patch.setattr(ExecutorPostgresDatabase, "begin_sends", begin_sends)
 
 
-def sent_although_the_commit_was_lost(patch: pytest.MonkeyPatch, real: RealDatabase) -> None:
-    begin = Sender.begin
+def sent_before_it_is_committed(patch: pytest.MonkeyPatch, real: RealDatabase) -> None:
+    begin = Sender.begin_within
 
-    async def begin_anyway(self: Sender, order_id: Any) -> Order | None:
-        try:
-            return await begin(self, order_id)
-        except OutcomeUnknown:
-            async with self._manager.transaction() as tx:
-                order = await self._database.order_by_id(tx, order_id)
-            assert order is not None
-            now = self._clock.now()
-            return replace(order, status=OrderStatus.SUBMITTING, signed_at=now, send_by=now + WINDOW)
+    async def begin_and_send(self: Sender, tx: Any, order_id: Any) -> Begun:
+        begun = await begin(self, tx, order_id)
+        if begun.outcome == "send" and begun.order is not None:
+            await self._venues[begun.order.account_id].place(ticket_of(begun.order))
+        return begun
 
-    patch.setattr(Sender, "begin", begin_anyway)
+    patch.setattr(Sender, "begin_within", begin_and_send)
 
 
 def fees_are_forgotten(patch: pytest.MonkeyPatch, real: RealDatabase) -> None:
-    async def apply(self: Books, account_id: Any, fill: Fill) -> str:
-        return await _apply(self, account_id, replace(fill, commission=Decimal(0)))
+    async def apply(self: Books, account_id: Any, fills: Any) -> list[str]:
+        return await _apply(self, account_id, [replace(fill, commission=Decimal(0)) for fill in fills])
 
     patch.setattr(Books, "apply", apply)
 
@@ -204,7 +201,7 @@ PLANTED: tuple[Plant, ...] = (
     a_canceled_order_is_left_at_the_venue,
     what_was_left_is_taken_for_unsent,
     an_old_approval_is_sent,
-    sent_although_the_commit_was_lost,
+    sent_before_it_is_committed,
     fees_are_forgotten,
     reservations_are_never_given_back,
 )

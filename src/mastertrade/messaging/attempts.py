@@ -22,7 +22,7 @@ HOOK_FAILED = "; on_dead_letter failed: "
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claim:
     """One event in the hand of one consumer. ``started`` counts the tries before this one, ``excused`` those of them
-    that failed for a reason outside of the event."""
+    that failed for a reason outside of the event. ``has_others``: events of other keys may wait beside it."""
 
     consumer: str
     sequence: int
@@ -34,6 +34,7 @@ class Claim:
     started: int
     excused: int
     last_error: str | None
+    has_others: bool = True
 
     @property
     def failures(self) -> int:

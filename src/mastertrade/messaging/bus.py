@@ -51,8 +51,8 @@ class Bus(Protocol):
         """Make the consumers known, so that events published from now on wait for them. Safe to repeat."""
         ...
 
-    async def publish(self, event: Event, *, within: Transaction) -> None:
-        """Make the event part of ``within``: it exists exactly if that transaction commits."""
+    async def publish(self, *events: Event, within: Transaction) -> None:
+        """Make the events part of ``within``, in this order: they exist exactly if that transaction commits."""
         ...
 
     async def start(self, subscriptions: Sequence[Subscription]) -> None:

@@ -120,12 +120,12 @@ class DeliveringBus(Transport):
         pause_s = FIRST_PAUSE_S
         while not self._is_stopping:
             await line.wake.wait()
+            if not line.wake.is_set():
+                continue  # another worker looks already, and wakes the next one if there is more
+            line.wake.clear()  # before looking: what is published from here on sets it again
             line.active += 1
             try:
-                more = True
-                while more and not self._is_stopping:
-                    line.wake.clear()  # before looking: what is published from here on sets it again
-                    more = await self._deliver_next(line)
+                while await self._deliver_next(line) and not self._is_stopping:
                     pause_s = FIRST_PAUSE_S
             except Exception as error:
                 unexpected = not is_excused(error)
@@ -147,12 +147,12 @@ class DeliveringBus(Transport):
                 if claim is None:
                     return False
                 line.busy_keys.add(claim.key)
-                if line.has_hands_free:
-                    line.wake.set()  # an event of another key may wait behind this one
+                if claim.has_others and line.has_hands_free:
+                    line.wake.set()  # one of them may be free
                 await self.count_attempt(claim)
                 is_counted = True
                 more = await self._handle(line, claim, tx)
-            return more
+            return line.has_missed(claim.key) or more
         except Exception as error:
             if claim is None or not is_counted:
                 raise

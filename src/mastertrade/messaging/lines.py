@@ -30,6 +30,7 @@ class Line:
         self.wake = asyncio.Event()
         self.busy_keys: set[str] = set()
         self.active = 0
+        self._missed: set[str] = set()
 
     @property
     def is_quiet(self) -> bool:
@@ -38,6 +39,20 @@ class Line:
     @property
     def has_hands_free(self) -> bool:
         return self.active < self.subscription.workers
+
+    def hear_of(self, keys: Collection[str]) -> None:
+        """Events of these keys were published. Whoever has such a key in hand looks again by itself when it is done, so
+        that nobody else looks in vain."""
+        if self.busy_keys.issuperset(keys):
+            self._missed.update(keys)
+        else:
+            self.wake.set()
+
+    def has_missed(self, key: str) -> bool:
+        """Whether an event of the key was published since it was taken in hand; forgets that."""
+        missed = key in self._missed
+        self._missed.discard(key)
+        return missed
 
     def event_of(self, claim: Claim) -> Event:
         if claim.event_type not in self.types:
@@ -77,6 +92,13 @@ class Lines:
             if consumer in self._lines:
                 self.wakes += 1
                 self._lines[consumer].wake.set()
+
+    def hear_of(self, keys_of: Mapping[str, Collection[str]]) -> None:
+        """Events of these keys were published for these consumers."""
+        for consumer, keys in keys_of.items():
+            if consumer in self._lines:
+                self.wakes += 1
+                self._lines[consumer].hear_of(keys)
 
     def wake_due(self, found: Sequence[Waiting]) -> None:
         self.wake([each.consumer for each in found if each.due_in_s <= 0])

@@ -44,11 +44,13 @@ class MemoryBus(DeliveringBus):
         for subscription in subscriptions:
             self.store.declare(subscription)
 
-    async def publish(self, event: Event, *, within: Transaction) -> None:
-        to_json_object(event)  # what cannot travel is refused here, as by every other transport
+    async def publish(self, *events: Event, within: Transaction) -> None:
+        for event in events:
+            to_json_object(event)  # what cannot travel is refused here, as by every other transport
 
         async def appear() -> None:
-            self.store.add(event)
+            for event in events:
+                self.store.add(event)
 
         within.on_commit(appear)
 

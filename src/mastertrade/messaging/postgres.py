@@ -1,7 +1,7 @@
 """The default bus: rows in the platform's own database. See bus.sql for the functions behind it."""
 
 import asyncio
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from functools import partial
@@ -47,20 +47,24 @@ class PostgresBus(DeliveringBus):
             types = sorted(kind.__name__ for kind in each.handlers)
             await QUERIES.execute(self._manager, "declare_subscription", consumer=each.consumer, event_types=types)
 
-    async def publish(self, event: Event, *, within: Transaction) -> None:
-        consumers = await QUERIES.fetchval(
+    async def publish(self, *events: Event, within: Transaction) -> None:
+        rows = await QUERIES.fetch(
             within,
-            "publish_event",
-            event_id=event.id,
-            event_type=type(event).__name__,
-            key=event.key,
-            payload=to_json_object(event),
-            occurred_at=event.occurred_at,
-            correlation_id=event.correlation_id,
-            causation_id=event.causation_id,
+            "publish_events",
+            event_ids=[event.id for event in events],
+            event_types=[type(event).__name__ for event in events],
+            keys=[event.key for event in events],
+            payloads=[to_json_object(event) for event in events],
+            occurred_ats=[event.occurred_at for event in events],
+            correlation_ids=[event.correlation_id for event in events],
+            causation_ids=[event.causation_id for event in events],
         )
-        if consumers:
-            within.on_commit(partial(self._announce, consumers))
+        keys_of: dict[str, set[str]] = {}
+        for row, event in zip(rows, events, strict=True):
+            for consumer in row["consumers"]:
+                keys_of.setdefault(consumer, set()).add(event.key)
+        if keys_of:
+            within.on_commit(partial(self._announce, keys_of))
 
     async def start(self, subscriptions: Sequence[Subscription]) -> None:
         if self._seats is None:
@@ -110,6 +114,7 @@ class PostgresBus(DeliveringBus):
             started=row["started"],
             excused=row["excused"],
             last_error=row["last_error"],
+            has_others=row["has_others"],
         )
 
     async def count_attempt(self, claim: Claim) -> None:
@@ -159,9 +164,9 @@ class PostgresBus(DeliveringBus):
 
     # --- waking ---
 
-    async def _announce(self, consumers: Sequence[str]) -> None:
-        self._lines.wake(consumers)
-        elsewhere = [consumer for consumer in consumers if consumer not in self._lines.consumers]
+    async def _announce(self, keys_of: Mapping[str, Collection[str]]) -> None:
+        self._lines.hear_of(keys_of)
+        elsewhere = [consumer for consumer in keys_of if consumer not in self._lines.consumers]
         if elsewhere:
             self._notifier.tell(elsewhere)
 

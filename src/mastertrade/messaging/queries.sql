@@ -8,9 +8,13 @@ INSERT INTO subscriptions (event_type, consumer)
 SELECT event_type, :consumer FROM unnest(:event_types::text[]) AS event_type
 ON CONFLICT (event_type, consumer) DO NOTHING;
 
--- name: publish_event
--- Why: the fact and its event are one transaction, in one round trip.
-SELECT publish_event(:event_id, :event_type, :key, :payload, :occurred_at, :correlation_id, :causation_id);
+-- name: publish_events
+-- Why: the facts and their events are one transaction, in one round trip.
+SELECT publish_event(x.event_id, x.event_type, x.key, x.payload, x.occurred_at, x.correlation_id, x.causation_id) AS consumers
+  FROM unnest(:event_ids::uuid[], :event_types::text[], :keys::text[], :payloads::jsonb[], :occurred_ats::timestamptz[],
+              :correlation_ids::uuid[], :causation_ids::uuid[])
+       WITH ORDINALITY AS x (event_id, event_type, key, payload, occurred_at, correlation_id, causation_id, place)
+ ORDER BY x.place;
 
 -- name: claim_delivery
 -- Why: take the next event in hand; the lock ends with the transaction, so a crash gives it back.

@@ -2,19 +2,20 @@
 all."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
-from mastertrade.domain.events import Event, OrderFilled, OrderUpdated, RiskAlertChanged
+from mastertrade.domain.events import OrderApproved, RiskAlertChanged
 from mastertrade.domain.orders import Fill, Order, OrderStatus
 from mastertrade.exchanges.exchange import VenueOrder
 from mastertrade.messaging.bus import Bus
 from mastertrade.order_executor.answers import move_for
-from mastertrade.order_executor.postgres_database import ExecutorPostgresDatabase, FillOutcome
+from mastertrade.order_executor.postgres_database import ExecutorPostgresDatabase
 from mastertrade.order_executor.reconciliation import is_ours
+from mastertrade.order_executor.steps import Book, Move
+from mastertrade.order_executor.writing import Writer, order_updated
 from mastertrade.shared.clock import Clock
-from mastertrade.shared.errors import BadData, ConstraintViolated
 from mastertrade.shared.failpoints import Failpoints
 from mastertrade.shared.postgres_manager import PostgresManager, Transaction
 from mastertrade.shared.serialization import new_id, to_json_object
@@ -32,12 +33,14 @@ class Books:
         bus: Bus,
         manager: PostgresManager,
         database: ExecutorPostgresDatabase,
+        writer: Writer,
         failpoints: Failpoints,
     ) -> None:
         self._clock = clock
         self._bus = bus
         self._manager = manager
         self._database = database
+        self._writer = writer
         self._failpoints = failpoints
 
     async def move(
@@ -50,14 +53,16 @@ class Books:
         exchange_order_id: str | None = None,
     ) -> None:
         """An order that went elsewhere in the meantime stays there."""
-        async with self._manager.transaction() as tx:
-            now = self._clock.now()
-            moved = await self._database.move_order(
-                tx, order, to, at=now, source=source, payload=payload, exchange_order_id=exchange_order_id
+        await self._writer.move(
+            Move(
+                order=order,
+                to=to,
+                at=self._clock.now(),
+                source=source,
+                payload=payload,
+                exchange_order_id=exchange_order_id,
             )
-            if moved:
-                reason = str(payload.get("reason", ""))
-                await self.publish_update(tx, order.id, order.account_id, order.instrument_id, to, reason=reason)
+        )
 
     async def hear(self, order: Order, answer: VenueOrder) -> None:
         """Make the move that a venue's answer asks for."""
@@ -66,45 +71,25 @@ class Books:
             payload = {"status": answer.status.value, "reason": answer.reason}
             await self.move(order, to, source=THE_VENUE, payload=payload, exchange_order_id=answer.exchange_order_id)
 
-    async def publish_update(
-        self,
-        tx: Transaction,
-        order_id: UUID,
-        account_id: UUID,
-        instrument_id: int,
-        status: OrderStatus,
-        *,
-        cause: Event | None = None,
-        reason: str = "",
+    async def tell_created(
+        self, tx: Transaction, order_id: UUID, status: OrderStatus, approved: OrderApproved, *, reason: str = ""
     ) -> None:
-        now = self._clock.now()
-        update = OrderUpdated(
-            id=new_id(now),
-            occurred_at=now,
-            correlation_id=None if cause is None else cause.correlation_id,
-            causation_id=order_id if cause is None else cause.id,
-            order_id=order_id,
-            account_id=account_id,
-            instrument_id=instrument_id,
-            status=status,
-            reason=reason,
+        approval, at = approved.approval, self._clock.now()
+        update = order_updated(
+            order_id, approval.account_id, approval.instrument_id, status, at=at, cause=approved, reason=reason
         )
         await self._bus.publish(update, within=tx)
 
-    async def apply(self, account_id: UUID, fill: Fill) -> str:
-        """Book one fill: applied, duplicate, or why it could not be. What is neither is for ``quarantine``."""
+    async def apply(self, account_id: UUID, fills: Sequence[Fill]) -> list[str]:
+        """Book fills in their order. Of each: applied, duplicate, or why it could not be booked. What is neither is
+        for ``quarantine``."""
         now = self._clock.now()
-        fill_id = new_id(now)
+        steps = [Book(account_id=account_id, fill=fill, fill_id=new_id(now), at=now) for fill in fills]
         try:
-            async with self._manager.transaction() as tx:
-                result = await self._database.apply_fill(tx, account_id, fill, fill_id=fill_id, at=now)
-                if result.outcome == "applied":
-                    await self._bus.publish(_filled(fill_id, account_id, fill, result), within=tx)
-        except (BadData, ConstraintViolated) as refusal:
-            return f"refused: {refusal}"
+            outcomes = await self._writer.book(steps)
         finally:
             self._failpoints.reach("executor.filled")
-        return result.outcome
+        return [f"refused: {one}" if isinstance(one, Exception) else one.outcome for one in outcomes]
 
     async def quarantine(self, account_id: UUID, fill: Fill, problem: str) -> None:
         """Keep a fill that could not be booked. Until somebody has looked nothing more is opened in its market."""
@@ -144,28 +129,3 @@ class Books:
         cursor of fills moves on only after this."""
         async with self._manager.transaction() as tx:
             await self._database.halt_instrument(tx, instrument_id, reason=reason, at=self._clock.now())
-
-
-def _filled(fill_id: UUID, account_id: UUID, fill: Fill, result: FillOutcome) -> OrderFilled:
-    assert result.order_id and result.instrument_id and result.symbol and result.side and result.status
-    return OrderFilled(
-        id=fill_id,
-        occurred_at=fill.trade_time,
-        correlation_id=result.signal_id,
-        causation_id=result.order_id,
-        fill_id=fill_id,
-        order_id=result.order_id,
-        strategy_id=result.strategy_id,
-        account_id=account_id,
-        instrument_id=result.instrument_id,
-        symbol=result.symbol,
-        side=result.side,
-        quantity=fill.quantity,
-        price=fill.price,
-        commission=fill.commission,
-        commission_asset=fill.commission_asset,
-        realized_pnl=result.realized_pnl,
-        position_quantity=result.position_quantity,
-        position_entry_price=result.position_entry_price,
-        status=result.status,
-    )

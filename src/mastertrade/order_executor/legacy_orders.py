@@ -14,6 +14,7 @@ from mastertrade.order_executor import legacy, legacy_reports
 from mastertrade.order_executor.answers import move_for
 from mastertrade.order_executor.models import OrderRequest, Trade
 from mastertrade.order_executor.postgres_database import ExecutorPostgresDatabase
+from mastertrade.order_executor.steps import Book, Move
 from mastertrade.shared.clock import Clock
 from mastertrade.shared.errors import NotFound
 from mastertrade.shared.postgres_manager import Database, PostgresManager, Row, Transaction
@@ -166,16 +167,16 @@ class LegacyOrders:
     async def _step(self, tx: Transaction, order_id: UUID, to: OrderStatus, *, told: OrderStatus) -> bool:
         order = await self._postgres.order_by_id(tx, order_id)
         assert order is not None, "the order is locked by this transaction"
-        return await self._postgres.move_order(
-            tx, order, to, at=self._clock.now(), source=SOURCE, payload={"told": told.value}
-        )
+        step = Move(order=order, to=to, at=self._clock.now(), source=SOURCE, payload={"told": told.value})
+        return (await self._postgres.move_orders(tx, [step]))[0]
 
     async def _book(self, tx: Transaction, order: Row, fill: Fill) -> bool:
         """As the executor books: a fill that contradicts the booked one is kept apart, and its instrument opens nothing
         more until someone looked."""
         now, account_id = self._clock.now(), order["account_id"]
         fill_id = new_id(now)
-        result = await self._postgres.apply_fill(tx, account_id, fill, fill_id=fill_id, at=now)
+        step = Book(account_id=account_id, fill=fill, fill_id=fill_id, at=now)
+        (result,) = await self._postgres.apply_fills(tx, [step])
         if result.outcome == "applied":
             if self._bus is not None:
                 await self._bus.publish(legacy_reports.filled_event(order, fill, result, fill_id), within=tx)

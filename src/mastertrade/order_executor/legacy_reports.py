@@ -13,7 +13,7 @@ from mastertrade.domain.orders import Fill, Order, OrderStatus, Side
 from mastertrade.exchanges.exchange import VenueOrder
 from mastertrade.order_executor.legacy import status_of, symbol_of, text_of
 from mastertrade.order_executor.models import Trade
-from mastertrade.order_executor.postgres_database import FillOutcome
+from mastertrade.order_executor.steps import FillOutcome
 from mastertrade.shared.errors import BadData
 from mastertrade.shared.postgres_manager import Row
 from mastertrade.shared.serialization import MAX_SCALE, exact_decimal

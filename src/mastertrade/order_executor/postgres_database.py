@@ -11,7 +11,6 @@ from uuid import UUID
 from mastertrade.domain.orders import (
     ApprovedOrder,
     Environment,
-    Fill,
     Order,
     OrderStatus,
     OrderType,
@@ -22,6 +21,7 @@ from mastertrade.domain.orders import (
 )
 from mastertrade.exchanges.exchange import VenueOrder
 from mastertrade.order_executor.reconciliation import AccountState, Break
+from mastertrade.order_executor.steps import Begin, Begun, Book, FillOutcome, Move
 from mastertrade.shared.postgres_manager import Database, Transaction
 from mastertrade.shared.queries import load_queries
 from mastertrade.shared.serialization import new_id, to_json_object
@@ -38,23 +38,6 @@ class Account:
     venue: str
     environment: Environment
     quote_asset: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FillOutcome:
-    """``outcome``: applied, duplicate, conflict or unknown_order. The rest is what ``apply_fill`` says of the order."""
-
-    outcome: str
-    order_id: UUID | None
-    strategy_id: UUID | None
-    signal_id: UUID | None
-    instrument_id: int | None
-    symbol: str | None
-    side: Side | None
-    status: OrderStatus | None
-    realized_pnl: Decimal
-    position_quantity: Decimal
-    position_entry_price: Decimal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,7 +95,7 @@ class ExecutorPostgresDatabase:
         return created
 
     async def order_by_id(self, db: Database, order_id: UUID) -> Order | None:
-        row = await QUERIES.fetchrow(db, "order_by_id", id=order_id)
+        row = await QUERIES.fetchrow(db, "orders_by_id", ids=[order_id])
         return None if row is None else _order(row)
 
     async def active_orders(self, db: Database, account_id: UUID) -> list[Order]:
@@ -144,73 +127,57 @@ class ExecutorPostgresDatabase:
         rows = await QUERIES.fetch(db, "traded_symbols", account_id=account_id, since=since)
         return [row["symbol"] for row in rows]
 
-    async def begin_send(self, tx: Transaction, order_id: UUID, *, at: datetime, send_by: datetime) -> str:
-        outcome: str = await QUERIES.fetchval(
-            tx, "begin_send", order_id=order_id, at=at, send_by=send_by, **self._fence
-        )
-        return outcome
-
-    async def move_order(
-        self,
-        tx: Transaction,
-        order: Order,
-        to: OrderStatus,
-        *,
-        at: datetime,
-        source: str,
-        payload: Mapping[str, Any],
-        exchange_order_id: str | None = None,
-    ) -> bool:
-        """True when the order still stood where ``order`` says and moved."""
-        moved: bool = await QUERIES.fetchval(
+    async def begin_sends(self, tx: Transaction, steps: Sequence[Begin]) -> list[Begun]:
+        rows = await QUERIES.fetch(
             tx,
-            "move_order",
-            order_id=order.id,
-            from_status=order.status.value,
-            to_status=to.value,
-            at=at,
-            source=source,
-            payload=dict(payload),
-            exchange_order_id=exchange_order_id,
+            "begin_sends",
+            order_ids=[one.order_id for one in steps],
+            ats=[one.at for one in steps],
+            send_bys=[one.send_by for one in steps],
             **self._fence,
         )
-        return moved
+        found = await QUERIES.fetch(tx, "orders_by_id", ids=[one.order_id for one in steps])
+        orders = {row["id"]: _order(row) for row in found}
+        return [Begun(row["outcome"], orders.get(one.order_id)) for row, one in zip(rows, steps, strict=True)]
 
-    async def apply_fill(
-        self, tx: Transaction, account_id: UUID, fill: Fill, *, fill_id: UUID, at: datetime
-    ) -> FillOutcome:
-        row = await QUERIES.fetchrow(
+    async def move_orders(self, tx: Transaction, steps: Sequence[Move]) -> list[bool]:
+        """True for each whose order still stood where the step says, and moved."""
+        rows = await QUERIES.fetch(
             tx,
-            "apply_fill",
-            fill_id=fill_id,
-            account_id=account_id,
-            client_order_id=fill.client_order_id,
-            exchange_order_id=fill.exchange_order_id,
-            exchange_trade_id=fill.exchange_trade_id,
-            quantity=fill.quantity,
-            price=fill.price,
-            commission=fill.commission,
-            commission_asset=fill.commission_asset,
-            is_maker=fill.is_maker,
-            trade_time=fill.trade_time,
-            at=at,
+            "move_orders",
+            order_ids=[one.order.id for one in steps],
+            from_statuses=[one.order.status.value for one in steps],
+            to_statuses=[one.to.value for one in steps],
+            ats=[one.at for one in steps],
+            sources=[one.source for one in steps],
+            payloads=[dict(one.payload) for one in steps],
+            exchange_order_ids=[one.exchange_order_id for one in steps],
+            **self._fence,
+        )
+        return [row["moved"] for row in rows]
+
+    async def apply_fills(self, tx: Transaction, steps: Sequence[Book]) -> list[FillOutcome]:
+        """One after another, in this order."""
+        fills = [one.fill for one in steps]
+        rows = await QUERIES.fetch(
+            tx,
+            "apply_fills",
+            fill_ids=[one.fill_id for one in steps],
+            account_ids=[one.account_id for one in steps],
+            client_order_ids=[one.client_order_id for one in fills],
+            exchange_order_ids=[one.exchange_order_id for one in fills],
+            exchange_trade_ids=[one.exchange_trade_id for one in fills],
+            quantities=[one.quantity for one in fills],
+            prices=[one.price for one in fills],
+            commissions=[one.commission for one in fills],
+            commission_assets=[one.commission_asset for one in fills],
+            are_makers=[one.is_maker for one in fills],
+            trade_times=[one.trade_time for one in fills],
+            ats=[one.at for one in steps],
             source="venue",
             **self._fence,
         )
-        assert row is not None, "apply_fill always answers with one row"
-        return FillOutcome(
-            outcome=row["outcome"],
-            order_id=row["order_id"],
-            strategy_id=row["strategy_id"],
-            signal_id=row["signal_id"],
-            instrument_id=row["instrument_id"],
-            symbol=row["symbol"],
-            side=None if row["side"] is None else Side(row["side"]),
-            status=None if row["status"] is None else OrderStatus(row["status"]),
-            realized_pnl=row["realized_pnl"] or Decimal(0),
-            position_quantity=row["position_quantity"] or Decimal(0),
-            position_entry_price=row["position_entry_price"] or Decimal(0),
-        )
+        return [_outcome(row) for row in rows]
 
     async def adopt_order(
         self, tx: Transaction, account_id: UUID, theirs: VenueOrder, *, origin: str, at: datetime
@@ -350,6 +317,22 @@ class ExecutorPostgresDatabase:
     async def ledger_problems(self, db: Database) -> list[LedgerProblem]:
         """Empty when every asset sums to zero and balances, reservations and positions equal the ledger."""
         return [LedgerProblem(**row) for row in await QUERIES.fetch(db, "ledger_problems")]
+
+
+def _outcome(row: Mapping[str, Any]) -> FillOutcome:
+    return FillOutcome(
+        outcome=row["outcome"],
+        order_id=row["order_id"],
+        strategy_id=row["strategy_id"],
+        signal_id=row["signal_id"],
+        instrument_id=row["instrument_id"],
+        symbol=row["symbol"],
+        side=None if row["side"] is None else Side(row["side"]),
+        status=None if row["status"] is None else OrderStatus(row["status"]),
+        realized_pnl=row["realized_pnl"] or Decimal(0),
+        position_quantity=row["position_quantity"] or Decimal(0),
+        position_entry_price=row["position_entry_price"] or Decimal(0),
+    )
 
 
 def _order(row: Mapping[str, Any]) -> Order:

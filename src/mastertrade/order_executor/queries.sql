@@ -10,9 +10,9 @@ SELECT :id, :approval_id, :attempt, :client_order_id, a.id, :instrument_id, :str
 ON CONFLICT (approval_id, attempt) DO NOTHING
 RETURNING id;
 
--- name: order_by_id
--- Why: what is about to be sent is read back from the row that was committed.
-SELECT * FROM orders WHERE id = :id;
+-- name: orders_by_id
+-- Why: what is about to be sent is read back from the row that is committed with it.
+SELECT * FROM orders WHERE id = ANY(:ids::uuid[]) LIMIT 1000;
 
 -- name: active_orders
 -- Why: everything that may still change at the venue; read at start and at every look, a page at a time.
@@ -37,21 +37,35 @@ SELECT symbol FROM orders
 SELECT symbol FROM orders WHERE account_id = :account_id AND update_time > :since
  ORDER BY symbol LIMIT 10000;
 
--- name: begin_send
+-- name: begin_sends
 -- Why: the halt, the lease and the deadline are read in the transaction that commits SUBMITTING.
-SELECT begin_send(:order_id, :at, :send_by, :role, :epoch);
+SELECT begin_send(x.order_id, x.at, x.send_by, :role, :epoch) AS outcome
+  FROM unnest(:order_ids::uuid[], :ats::timestamptz[], :send_bys::timestamptz[])
+       WITH ORDINALITY AS x (order_id, at, send_by, place)
+ ORDER BY x.place;
 
--- name: move_order
+-- name: move_orders
 -- Why: the only way a status changes; the database refuses illegal moves.
-SELECT move_order(:order_id, :from_status, :to_status, :at, :source, :payload, :exchange_order_id)
-  FROM require_lease(:role, :epoch);
+SELECT move_order(CASE WHEN is_held THEN x.order_id END, x.from_status, x.to_status, x.at, x.source, x.payload,
+                  x.exchange_order_id) AS moved
+  FROM require_lease(:role, :epoch) AS is_held,
+       unnest(:order_ids::uuid[], :from_statuses::text[], :to_statuses::text[], :ats::timestamptz[], :sources::text[],
+              :payloads::jsonb[], :exchange_order_ids::text[])
+       WITH ORDINALITY AS x (order_id, from_status, to_status, at, source, payload, exchange_order_id, place)
+ ORDER BY x.place;
 
--- name: apply_fill
+-- name: apply_fills
 -- Why: one fill is one call: order, ledger, balances, reservation and position together or not at all.
 SELECT f.* FROM require_lease(:role, :epoch) AS is_held,
-    LATERAL apply_fill(CASE WHEN is_held THEN :fill_id::uuid END, :account_id, :client_order_id, :exchange_order_id,
-                       :exchange_trade_id, :quantity, :price, :commission, :commission_asset, :is_maker, :trade_time, :at,
-                       :source) f;
+    unnest(:fill_ids::uuid[], :account_ids::uuid[], :client_order_ids::text[], :exchange_order_ids::text[],
+           :exchange_trade_ids::text[], :quantities::numeric[], :prices::numeric[], :commissions::numeric[],
+           :commission_assets::text[], :are_makers::boolean[], :trade_times::timestamptz[], :ats::timestamptz[])
+    WITH ORDINALITY AS x (fill_id, account_id, client_order_id, exchange_order_id, exchange_trade_id, quantity, price,
+                          commission, commission_asset, is_maker, trade_time, at, place),
+    LATERAL apply_fill(CASE WHEN is_held THEN x.fill_id END, x.account_id, x.client_order_id, x.exchange_order_id,
+                       x.exchange_trade_id, x.quantity, x.price, x.commission, x.commission_asset, x.is_maker,
+                       x.trade_time, x.at, :source) f
+ ORDER BY x.place;
 
 -- name: statuses
 -- Why: an order that rests at the venue and is not active here has either ended here, or was never ours.

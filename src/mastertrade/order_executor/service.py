@@ -3,6 +3,8 @@
 import asyncio
 import logging
 from collections.abc import Mapping
+from contextlib import suppress
+from functools import partial
 from uuid import UUID
 
 from mastertrade.domain.events import OrderApproved
@@ -14,6 +16,7 @@ from mastertrade.order_executor.config import ExecutorSettings
 from mastertrade.order_executor.postgres_database import ExecutorPostgresDatabase, Lease
 from mastertrade.order_executor.sending import Sender
 from mastertrade.order_executor.watching import Watcher
+from mastertrade.order_executor.writing import Writer
 from mastertrade.shared.clock import Clock
 from mastertrade.shared.errors import LeaseLost
 from mastertrade.shared.failpoints import Failpoints
@@ -24,6 +27,8 @@ log = logging.getLogger(__name__)
 SENDERS = 3
 """Orders of different instruments sent at once, so that a venue silent about one does not hold up the others. Each
 takes one of the pool's ten connections."""
+SOONEST_LOOK_S = 1.0
+"""Between two looks, whatever happens: each costs a venue's patience some requests."""
 
 
 class OrderExecutor:
@@ -49,12 +54,15 @@ class OrderExecutor:
         self._venues = venues
         self._database = database = ExecutorPostgresDatabase(lease)
         failpoints = failpoints or Failpoints()
-        self._books = books = Books(clock=clock, bus=bus, manager=manager, database=database, failpoints=failpoints)
+        writer = Writer(clock=clock, bus=bus, manager=manager, database=database)
+        self._books = books = Books(
+            clock=clock, bus=bus, manager=manager, database=database, writer=writer, failpoints=failpoints
+        )
         self._sender = sender = Sender(
             settings=settings,
             clock=clock,
-            manager=manager,
             database=database,
+            writer=writer,
             books=books,
             venues=venues,
             failpoints=failpoints,
@@ -104,21 +112,23 @@ class OrderExecutor:
         await self._monitor
 
     async def on_order_approved(self, event: OrderApproved, tx: Transaction) -> None:
-        order_id = await self._database.create_order(tx, event.approval, at=self._clock.now())
+        """The order is written as one that is being sent, and sent once that is committed."""
+        approval = event.approval
+        order_id = await self._database.create_order(tx, approval, at=self._clock.now())
         if order_id is None:
             return
-        approval = event.approval
-        await self._books.publish_update(
-            tx, order_id, approval.account_id, approval.instrument_id, OrderStatus.NEW, cause=event
-        )
-
-        async def send() -> None:
-            await self._sender.submit(order_id)
-
-        if approval.account_id in self._venues:
-            tx.on_commit(send)
-        else:
+        if approval.account_id not in self._venues:
             log.warning("order waits: its account is not served here", extra={"account_id": str(approval.account_id)})
+            await self._books.tell_created(tx, order_id, OrderStatus.NEW, event)
+            return
+        begun = await self._sender.begin_within(tx, order_id)
+        assert begun.order is not None, "it was created just now"
+        reason = begun.outcome if begun.order.status.is_final else ""
+        await self._books.tell_created(tx, order_id, begun.order.status, event, reason=reason)
+        if begun.outcome == "send":
+            tx.on_commit(partial(self._sender.send_begun, begun.order))
+        elif not begun.order.status.is_final:
+            tx.on_commit(partial(self._sender.submit, order_id))
 
     async def on_dead_letter(self, event: OrderApproved, tx: Transaction) -> None:
         await self._database.release_reservation(tx, event.approval.reservation_id, at=self._clock.now())
@@ -160,7 +170,7 @@ class OrderExecutor:
 
     async def _keep_looking(self) -> None:
         while True:
-            await self._clock.sleep(self._settings.order_monitor_interval_s)
+            await self._until_next_look()
             try:
                 await self.sync()
             except LeaseLost:
@@ -168,3 +178,12 @@ class OrderExecutor:
                 raise
             except Exception:
                 log.exception("a look at the venues failed; the next one follows")
+
+    async def _until_next_look(self) -> None:
+        """After the interval, or soon after a venue's answer that tells of fills."""
+        interval_s = self._settings.order_monitor_interval_s
+        await self._clock.sleep(min(interval_s, SOONEST_LOOK_S))
+        with suppress(TimeoutError):
+            async with asyncio.timeout(interval_s - SOONEST_LOOK_S):
+                await self._sender.has_fills.wait()
+        self._sender.has_fills.clear()

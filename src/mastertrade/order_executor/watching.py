@@ -59,6 +59,7 @@ class Watcher:
         self._database = database
         self._books = books
         self._sender = sender
+        self._since = clock.now()
         self._cursor: str | None = None
         self._state = AccountState.RECOVERING
         self._compared_at: datetime | None = None
@@ -68,7 +69,7 @@ class Watcher:
     async def look(self) -> bool:
         """True while orders are still open, or while the venue does not tell all it should."""
         for order in await self._active():
-            if order.status is OrderStatus.SUBMITTING:
+            if self._is_left(order):
                 await self._books.move(order, OrderStatus.UNKNOWN, payload={"reason": "left without an answer"})
         try:
             await self._hear_and_compare()
@@ -89,6 +90,15 @@ class Watcher:
             self._told_at = now
             await self._books.settle_alerts(self._account_id)
         return not has_told or self._state is not AccountState.LIVE or bool(await self._active())
+
+    def _is_left(self, order: Order) -> bool:
+        """By an earlier process, or by this one when its commit was not answered. What this one has just committed is
+        sent in the same breath; it is left only when its time to be sent is over."""
+        if order.status is not OrderStatus.SUBMITTING:
+            return False
+        if order.signed_at is None or order.signed_at <= self._since or self._sender.has_left(order.id):
+            return True
+        return order.send_by is None or self._clock.now() > order.send_by
 
     async def _hear_and_compare(self) -> None:
         """Fills first, then orders, then, when it is time, balances. NoAnswer when the venue leaves out any of it."""
@@ -252,24 +262,24 @@ class Watcher:
         booked = 0
         while True:
             page = await self._answer(self._venue.fills(self._cursor, symbols))
-            for fill in page.fills:
-                booked += await self._book(fill)
+            booked += await self._book(page.fills)
             if page.cursor == self._cursor:
                 return booked
             await self._database.save_cursor(self._manager, self._account_id, page.cursor, at=self._clock.now())
             self._cursor = page.cursor
 
-    async def _book(self, fill: Fill) -> bool:
-        """True when it was new. One that cannot be booked is kept in quarantine, and the next ones are not held up by
+    async def _book(self, fills: Sequence[Fill]) -> int:
+        """How many were new. One that cannot be booked is kept in quarantine, and the next ones are not held up by
         it."""
-        outcome = await self._books.apply(self._account_id, fill)
-        if outcome == "unknown_order":
-            theirs = await self._answer(self._venue.find(fill.client_order_id, fill.symbol))
-            if theirs is not None and await self._books.adopt(self._account_id, theirs):
-                outcome = await self._books.apply(self._account_id, fill)
-        if outcome not in ("applied", "duplicate"):
-            await self._books.quarantine(self._account_id, fill, outcome)
-        return outcome == "applied"
+        outcomes = await self._books.apply(self._account_id, fills)
+        for place, fill in enumerate(fills):
+            if outcomes[place] == "unknown_order":
+                theirs = await self._answer(self._venue.find(fill.client_order_id, fill.symbol))
+                if theirs is not None and await self._books.adopt(self._account_id, theirs):
+                    (outcomes[place],) = await self._books.apply(self._account_id, [fill])
+            if outcomes[place] not in ("applied", "duplicate"):
+                await self._books.quarantine(self._account_id, fill, outcomes[place])
+        return outcomes.count("applied")
 
     async def _active(self) -> list[Order]:
         """Those of the account that are not being sent at this moment."""

@@ -123,10 +123,19 @@ END $$;
 -- Claim: an event that is the first of its key, is due, and that nobody has in hand: the oldest of all, and only when its
 -- key waits or is in hand already, another. Those are found by a walk from key to key, one index probe each, so that a
 -- long queue behind a key that waits costs nothing; every claim tries the oldest first, so that no key starves.
+-- ``has_others``: an event of another key waits, or is in hand.
+DO $$
+BEGIN
+    IF to_regprocedure('claim_delivery(text, text[])') IS NOT NULL
+       AND NOT 'has_others' = ANY ((SELECT proargnames FROM pg_proc
+                                     WHERE oid = to_regprocedure('claim_delivery(text, text[])'))::text[]) THEN
+        DROP FUNCTION claim_delivery(text, text[]);
+    END IF;
+END $$;
 CREATE OR REPLACE FUNCTION claim_delivery(p_consumer text, p_busy_keys text[])
 RETURNS TABLE (
     outbox_id bigint, event_id uuid, event_type text, key text, payload jsonb,
-    is_seen boolean, started int, excused int, last_error text
+    is_seen boolean, started int, excused int, last_error text, has_others boolean
 ) LANGUAGE plpgsql SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off AS $$
 #variable_conflict use_column
 DECLARE
@@ -160,7 +169,9 @@ BEGIN
     RETURN QUERY
     SELECT o.id, o.event_id, o.event_type, o.key, o.payload,
            EXISTS (SELECT FROM inbox i WHERE i.consumer = p_consumer AND i.event_id = o.event_id),
-           coalesce(a.started, 0), coalesce(a.excused, 0), a.last_error
+           coalesce(a.started, 0), coalesce(a.excused, 0), a.last_error,
+           EXISTS (SELECT FROM deliveries d WHERE d.consumer = p_consumer AND d.key > v_key)
+               OR EXISTS (SELECT FROM deliveries d WHERE d.consumer = p_consumer AND d.key < v_key)
       FROM outbox o LEFT JOIN delivery_attempts a ON a.outbox_id = o.id AND a.consumer = p_consumer
      WHERE o.id = v_id;
 END $$;

@@ -499,15 +499,10 @@ BEGIN
     PERFORM 1 FROM accounts a WHERE a.id = p_account_id FOR NO KEY UPDATE;
     SELECT i.* INTO STRICT v_instrument FROM instruments i WHERE i.id = v_order.instrument_id;
 
-    INSERT INTO trades AS t (id, order_id, account_id, instrument_id, exchange_trade_id, exchange_order_id, symbol, side,
-                             quantity, price, commission, commission_asset, is_maker, trade_time)
-    VALUES (p_fill_id, v_order.id, p_account_id, v_order.instrument_id, p_exchange_trade_id, p_exchange_order_id, v_order.symbol,
-            v_order.side, p_quantity, p_price, p_commission, p_commission_asset, p_is_maker, p_trade_time)
-    ON CONFLICT (account_id, instrument_id, exchange_trade_id, exchange_order_id) DO NOTHING;
-    IF NOT FOUND THEN
-        SELECT t.* INTO STRICT v_old FROM trades t
-         WHERE t.account_id = p_account_id AND t.instrument_id = v_order.instrument_id
-           AND t.exchange_trade_id = p_exchange_trade_id AND t.exchange_order_id = p_exchange_order_id;
+    SELECT t.* INTO v_old FROM trades t
+     WHERE t.account_id = p_account_id AND t.instrument_id = v_order.instrument_id
+       AND t.exchange_trade_id = p_exchange_trade_id AND t.exchange_order_id = p_exchange_order_id;
+    IF FOUND THEN
         outcome := CASE WHEN (v_old.order_id, v_old.quantity, v_old.price, v_old.commission, v_old.commission_asset, v_old.is_maker)
                              IS NOT DISTINCT FROM
                              (v_order.id, p_quantity, p_price, p_commission, p_commission_asset, p_is_maker)
@@ -526,20 +521,6 @@ BEGIN
         ARRAY['asset:spot', 'exchange:trade', 'asset:spot', 'exchange:trade', 'asset:spot', 'expense:fee'],
         ARRAY[v_instrument.base, v_instrument.base, v_instrument.quote, v_instrument.quote, p_commission_asset, p_commission_asset],
         ARRAY[v_sign * p_quantity, -v_sign * p_quantity, -v_sign * v_notional, v_sign * v_notional, -p_commission, p_commission]);
-
-    -- What leaves the account is taken from the reservation first, and from the free balance beyond it.
-    IF v_order.side = 'BUY' THEN
-        v_covered := consume_reservation(v_order.reservation_id, v_notional + v_quote_fee, p_at);
-        PERFORM move_free_balance(p_account_id, v_instrument.quote, v_covered - v_notional - v_quote_fee, p_at);
-        PERFORM move_free_balance(p_account_id, v_instrument.base, p_quantity - v_base_fee, p_at);
-    ELSE
-        v_covered := consume_reservation(v_order.reservation_id, p_quantity + v_base_fee, p_at);
-        PERFORM move_free_balance(p_account_id, v_instrument.base, v_covered - p_quantity - v_base_fee, p_at);
-        PERFORM move_free_balance(p_account_id, v_instrument.quote, v_notional - v_quote_fee, p_at);
-    END IF;
-    IF p_commission <> 0 AND p_commission_asset NOT IN (v_instrument.base, v_instrument.quote) THEN
-        PERFORM move_free_balance(p_account_id, p_commission_asset, -p_commission, p_at);
-    END IF;
 
     realized_pnl := 0; position_quantity := 0; position_entry_price := 0;
     IF v_order.strategy_id IS NOT NULL THEN
@@ -566,6 +547,13 @@ BEGIN
                    closed_at = CASE WHEN v_held = 0 THEN p_trade_time END
              WHERE s.id = v_position_id;
         END IF;
+    END IF;
+    INSERT INTO trades (id, order_id, account_id, instrument_id, exchange_trade_id, exchange_order_id, symbol, side, quantity, price,
+                        commission, commission_asset, commission_rate, is_maker, trade_time, realized_pnl, ledger_entry_id)
+    VALUES (p_fill_id, v_order.id, p_account_id, v_order.instrument_id, p_exchange_trade_id, p_exchange_order_id, v_order.symbol,
+            v_order.side, p_quantity, p_price, p_commission, p_commission_asset, v_rate, p_is_maker, p_trade_time, realized_pnl,
+            v_entry);
+    IF v_order.strategy_id IS NOT NULL THEN
         v_fee_of_position := v_quote_fee + v_other_fee + round(v_base_fee * p_price, 18);
         INSERT INTO strategy_trades (strategy_id, position_id, trade_id, symbol, side, quantity, price, fees, pnl, return_pct, executed_at)
         VALUES (v_order.strategy_id, v_position_id, p_fill_id, v_order.symbol, v_order.side, p_quantity, p_price, v_fee_of_position,
@@ -573,8 +561,21 @@ BEGIN
                 CASE WHEN v_order.side = 'SELL' AND coalesce(v_position.cost, 0) > v_cost
                      THEN (apply_fill.realized_pnl / (v_position.cost - v_cost))::float8 END, p_trade_time);
     END IF;
-    UPDATE trades AS t SET ledger_entry_id = v_entry, realized_pnl = apply_fill.realized_pnl, commission_rate = v_rate
-     WHERE t.id = p_fill_id;
+
+    -- What leaves the account is taken from the reservation first, and from the free balance beyond it. Near the end, since
+    -- every judge of the account waits for its balances.
+    IF v_order.side = 'BUY' THEN
+        v_covered := consume_reservation(v_order.reservation_id, v_notional + v_quote_fee, p_at);
+        PERFORM move_free_balance(p_account_id, v_instrument.quote, v_covered - v_notional - v_quote_fee, p_at);
+        PERFORM move_free_balance(p_account_id, v_instrument.base, p_quantity - v_base_fee, p_at);
+    ELSE
+        v_covered := consume_reservation(v_order.reservation_id, p_quantity + v_base_fee, p_at);
+        PERFORM move_free_balance(p_account_id, v_instrument.base, v_covered - p_quantity - v_base_fee, p_at);
+        PERFORM move_free_balance(p_account_id, v_instrument.quote, v_notional - v_quote_fee, p_at);
+    END IF;
+    IF p_commission <> 0 AND p_commission_asset NOT IN (v_instrument.base, v_instrument.quote) THEN
+        PERFORM move_free_balance(p_account_id, p_commission_asset, -p_commission, p_at);
+    END IF;
 
     PERFORM set_step_cause(p_source, jsonb_build_object('exchange_trade_id', p_exchange_trade_id, 'quantity', p_quantity::text,
         'price', p_price::text, 'commission', p_commission::text, 'commission_asset', p_commission_asset));
