@@ -6,22 +6,30 @@ there twice.
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 
 import pytest
 
+from mastertrade.order_executor import watching
 from tests.simulation.planted import PLANTED
 from tests.simulation.virtual import RealDatabase
 from tests.simulation.world import FAULTS, HOUR, Broken, World, prepare
 
 GROUPS = 10
 CAUGHT_WITHIN = 80
-SOAK_SEED = 1
+SOAK_SEED = 3
 SEEDS = os.environ.get("MASTERTRADE_SEEDS", "500")
 
 
 def seeds() -> range:
     first, _, end = SEEDS.rpartition(":")
     return range(int(first or 0), int(end))
+
+
+@pytest.fixture(autouse=True)
+def inferring_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Processes live for seconds here."""
+    monkeypatch.setattr(watching, "INFERRED_AFTER", timedelta(seconds=8))
 
 
 def live(real: RealDatabase, lives: range) -> Counter[str]:

@@ -27,6 +27,7 @@ class Faults:
     stale_lists: float = 0.0
     repeated_fills: float = 0.0
     fills_lag_s: float = 0.0
+    untold_fills_s: float = 0.0
     delay_s: float = 0.05
     skew_s: float = 0.0
 
@@ -132,6 +133,17 @@ class SimulatedVenue:
         count = next((place for place, at in enumerate(self.shown_at) if at > now), len(self.filled))
         return self.filled[:count]
 
+    def _told(self) -> list[Fill]:
+        """Those that its list of fills has: some come there long after their order and the balances count them."""
+        shown, untold_s = self._shown(), self.faults.untold_fills_s
+        if untold_s:
+            now = self.clock.now()
+            for place, fill in enumerate(shown):
+                if place % 3 == 0 and now < fill.trade_time + timedelta(seconds=untold_s):
+                    self.suffer("fills were counted and not told")
+                    return shown[:place]
+        return shown
+
     def _seen(self, one: Truth) -> VenueOrder:
         shown = sum(
             (fill.quantity for fill in self._shown() if fill.client_order_id == one.order.client_order_id), Decimal(0)
@@ -139,7 +151,7 @@ class SimulatedVenue:
         status = one.order.status
         if status is OrderStatus.FILLED and shown < one.order.filled_quantity:
             status = OrderStatus.PARTIALLY_FILLED if shown else OrderStatus.OPEN
-        return replace(one.order, filled_quantity=shown, status=status)
+        return replace(one.order, filled_quantity=shown, status=status, average_price=PRICE if shown else None)
 
     async def _wire(self) -> None:
         if self.faults.silent:
@@ -215,7 +227,7 @@ class SimulatedVenue:
 
     async def fills(self, after: str, symbols: Sequence[str]) -> FillPage:
         await self._wire()
-        start, shown = int(after or 0), self._shown()
+        start, shown = int(after or 0), self._told()
         page, end = shown[start : start + 3], max(start, min(start + 3, len(shown)))
         if page and self._hits(self.faults.repeated_fills):
             self.suffer("fills were told twice")

@@ -89,6 +89,7 @@ FAULTS = {
     "order travels": "an order came late, its sender having given up",
     "a list was stale": "a list of open orders was stale",
     "fills were told twice": "fills were repeated and reordered",
+    "fills were counted and not told": "the list of fills was behind what orders count",
     "refused order": "an order was refused",
 }
 """What the journal calls them, and what they are."""
@@ -176,6 +177,10 @@ class World:
         self.figures["orders at the venue"] += len(self.venue.truth)
         self.figures["fills"] += len(self.venue.filled)
         self.figures["processes"] += len(self.processes)
+        given_back = "SELECT count(*) FROM reversed_fills r JOIN orders o ON o.id = r.order_id WHERE o.account_id = $1"
+        self.figures["inferred fills given back for real ones"] += self.real.run(
+            self.real.manager.fetchval(given_back, self.account)
+        )
 
     def _settle_in(self) -> None:
         run, manager = self.real.run, self.real.manager
@@ -205,6 +210,7 @@ class World:
             stale_lists=draw() * 0.5 if draw() < 0.3 else 0, repeated_fills=0.5 if draw() < 0.4 else 0,
             fills_lag_s=draw() * 20 if draw() < 0.5 else 0, delay_s=draw() ** 4 * 3,
             skew_s=self.rng.uniform(-1, 1) if draw() < 0.3 else 0, silent=is_silent,
+            untold_fills_s=20 + draw() * 100 if draw() < 0.3 else 0,
         )  # fmt: skip
         self.weather.lost_commits = draw() * 0.1 if draw() < 0.5 else 0
         self.liquidity = draw() ** 2

@@ -331,6 +331,7 @@ def _order(client: Any, told: Mapping[str, Any]) -> Told:
         "price": terms.get("limit_price"),
         "amount": terms.get("base_size"),
         "filled": told["filled_size"] or "0",
+        "average": told.get("average_filled_price"),
         "status": STATES.get(told["status"], "open"),
     }
 

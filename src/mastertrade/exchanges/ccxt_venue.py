@@ -344,7 +344,7 @@ class CcxtVenue:
             status = OrderStatus.PARTIALLY_FILLED
         if status is OrderStatus.FILLED and filled < quantity:
             status = OrderStatus.CANCELED  # some venues call every end closed
-        price = given.get("price")
+        price, average = given.get("price"), Decimal(str(given.get("average") or 0))
         return VenueOrder(
             client_order_id=client_order_id,
             exchange_order_id=order,
@@ -354,6 +354,7 @@ class CcxtVenue:
             filled_quantity=filled,
             status=status,
             limit_price=Decimal(str(price)) if given.get("type") == "limit" and price is not None else None,
+            average_price=average if average > 0 else None,
         )
 
 

@@ -39,7 +39,8 @@ class OrderTicket:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VenueOrder:
-    """An order as the venue sees it now. ``status`` is one of ours, translated by the venue's adapter."""
+    """An order as the venue sees it now. ``status`` is one of ours, translated by the venue's adapter;
+    ``average_price`` of what has filled, where it tells that."""
 
     client_order_id: str
     exchange_order_id: str
@@ -50,6 +51,7 @@ class VenueOrder:
     status: OrderStatus
     reason: str = ""
     limit_price: Decimal | None = None
+    average_price: Decimal | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

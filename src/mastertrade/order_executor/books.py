@@ -3,6 +3,7 @@ all."""
 
 import logging
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
@@ -13,7 +14,7 @@ from mastertrade.messaging.bus import Bus
 from mastertrade.order_executor.answers import move_for
 from mastertrade.order_executor.postgres_database import ExecutorPostgresDatabase
 from mastertrade.order_executor.reconciliation import is_ours
-from mastertrade.order_executor.steps import Book, Move
+from mastertrade.order_executor.steps import INFERRED, THE_VENUE, Book, Move
 from mastertrade.order_executor.writing import Writer, order_updated
 from mastertrade.shared.clock import Clock
 from mastertrade.shared.failpoints import Failpoints
@@ -22,7 +23,6 @@ from mastertrade.shared.serialization import new_id, to_json_object
 
 log = logging.getLogger(__name__)
 OURSELVES = "order_executor"
-THE_VENUE = "venue"
 
 
 class Books:
@@ -90,6 +90,28 @@ class Books:
         finally:
             self._failpoints.reach("executor.filled")
         return [f"refused: {one}" if isinstance(one, Exception) else one.outcome for one in outcomes]
+
+    async def infer(self, order: Order, answer: VenueOrder, price: Decimal) -> None:
+        """Book what the venue counted in an order and tells no fills of. Nobody knows its fee. Its identity follows
+        from what was known and what was told, so that nothing is inferred twice."""
+        fill = Fill(
+            client_order_id=order.client_order_id,
+            exchange_order_id=answer.exchange_order_id,
+            exchange_trade_id=f"inferred:{order.filled_quantity}:{answer.filled_quantity}",
+            symbol=order.symbol,
+            side=order.side,
+            quantity=answer.filled_quantity - order.filled_quantity,
+            price=price,
+            commission=Decimal(0),
+            commission_asset=order.symbol.partition("/")[2].partition(":")[0],
+            is_maker=False,
+            trade_time=self._clock.now(),
+        )
+        at = self._clock.now()
+        step = Book(account_id=order.account_id, fill=fill, fill_id=new_id(at), at=at, source=INFERRED)
+        (outcome,) = await self._writer.book([step])
+        found = outcome if isinstance(outcome, Exception) else outcome.outcome
+        log.warning("fill inferred", extra={"outcome": str(found), "fill": to_json_object(fill)})
 
     async def quarantine(self, account_id: UUID, fill: Fill, problem: str) -> None:
         """Keep a fill that could not be booked. Until somebody has looked nothing more is opened in its market."""

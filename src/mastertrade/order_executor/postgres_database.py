@@ -174,7 +174,7 @@ class ExecutorPostgresDatabase:
             are_makers=[one.is_maker for one in fills],
             trade_times=[one.trade_time for one in fills],
             ats=[one.at for one in steps],
-            source="venue",
+            sources=[one.source for one in steps],
             **self._fence,
         )
         return [_outcome(row) for row in rows]

@@ -9,10 +9,10 @@ from uuid import UUID
 
 from mastertrade.domain.orders import Order, OrderStatus
 from mastertrade.exchanges.exchange import OrderTicket, Venue, VenueRefused
-from mastertrade.order_executor.books import THE_VENUE, Books
+from mastertrade.order_executor.books import Books
 from mastertrade.order_executor.config import ExecutorSettings
 from mastertrade.order_executor.postgres_database import ExecutorPostgresDatabase
-from mastertrade.order_executor.steps import Begin, Begun
+from mastertrade.order_executor.steps import THE_VENUE, Begin, Begun
 from mastertrade.order_executor.writing import Writer
 from mastertrade.shared.clock import Clock
 from mastertrade.shared.failpoints import Failpoints

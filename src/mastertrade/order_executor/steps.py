@@ -4,10 +4,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 from mastertrade.domain.orders import Fill, Order, OrderStatus, Side
+
+THE_VENUE: Final = "venue"
+INFERRED: Final = "inferred"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,12 +36,13 @@ class Move:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Book:
-    """A fill goes into everything it changes."""
+    """A fill goes into everything it changes. One that is INFERRED gives way to those the venue tells later."""
 
     account_id: UUID
     fill: Fill
     fill_id: UUID
     at: datetime
+    source: str = THE_VENUE
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +55,8 @@ class Begun:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FillOutcome:
-    """``outcome``: applied, duplicate, conflict or unknown_order. The rest is what ``apply_fill`` says of the order."""
+    """``outcome``: applied, duplicate, conflict, unknown_order, or stale (inferred from what is true no more). The
+    rest is what ``apply_fill`` says of the order."""
 
     outcome: str
     order_id: UUID | None

@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Mapping, Sequence
 from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import TypeVar
 from uuid import UUID
 
@@ -28,6 +29,8 @@ COMPARED_EVERY = timedelta(seconds=60)
 """While the account is live and nothing differs; else at every look."""
 TOLD_EVERY = timedelta(seconds=30)
 """What is wrong, as alerts."""
+INFERRED_AFTER = timedelta(seconds=60)
+"""That a venue counts more in an order than it tells fills of."""
 SILENCES = 3
 """Unanswered questions after which a look asks no more."""
 
@@ -65,6 +68,7 @@ class Watcher:
         self._compared_at: datetime | None = None
         self._has_doubts = False
         self._told_at: datetime | None = None
+        self._untold: dict[str, tuple[Decimal, datetime]] = {}
 
     async def look(self) -> bool:
         """True while orders are still open, or while the venue does not tell all it should."""
@@ -124,6 +128,8 @@ class Watcher:
                     self._venue.find(order.client_order_id, order.symbol, since=order.signed_at)
                 )
                 if answer is not None:
+                    if silence is None:
+                        await self._infer_fills(order, answer)
                     await self._act_on(order, answer, unwanted.get(order.id))
                 elif silence is None:
                     await self._consider_absent(order)
@@ -206,6 +212,21 @@ class Watcher:
         ):
             await self._cancel(order, unwanted)
 
+    async def _infer_fills(self, order: Order, answer: VenueOrder) -> None:
+        """What a venue counts in an order, and whose fills it has not told for a while although it told all it has, is
+        booked from its word: its price is the order's average, its fee unknown. Real fills take its place."""
+        told, before = answer.filled_quantity, self._untold.pop(order.client_order_id, None)
+        identity = (answer.side, answer.symbol, answer.quantity)
+        if told <= order.filled_quantity or identity != (order.side, order.symbol, order.quantity):
+            return
+        now = self._clock.now()
+        since = before[1] if before is not None and before[0] == told else now
+        price = answer.average_price or order.price
+        if now - since >= INFERRED_AFTER and price is not None and told <= order.quantity:
+            await self._books.infer(order, answer, price)
+        else:
+            self._untold[order.client_order_id] = (told, since)
+
     def _why_over(self, order: Order) -> str | None:
         """An order with a time of its own stands until then, any other as long as our settings let it."""
         now, minutes = self._clock.now(), self._settings.order_timeout_minutes
@@ -272,10 +293,15 @@ class Watcher:
         """How many were new. One that cannot be booked is kept in quarantine, and the next ones are not held up by
         it."""
         outcomes = await self._books.apply(self._account_id, fills)
+        adopted: dict[str, bool] = {}
         for place, fill in enumerate(fills):
             if outcomes[place] == "unknown_order":
-                theirs = await self._answer(self._venue.find(fill.client_order_id, fill.symbol))
-                if theirs is not None and await self._books.adopt(self._account_id, theirs):
+                if fill.client_order_id not in adopted:
+                    theirs = await self._answer(self._venue.find(fill.client_order_id, fill.symbol))
+                    adopted[fill.client_order_id] = theirs is not None and await self._books.adopt(
+                        self._account_id, theirs
+                    )
+                if adopted[fill.client_order_id]:
                     (outcomes[place],) = await self._books.apply(self._account_id, [fill])
             if outcomes[place] not in ("applied", "duplicate"):
                 await self._books.quarantine(self._account_id, fill, outcomes[place])

@@ -36,7 +36,8 @@ BEGIN
                                  + round(t.commission * coalesce(t.commission_rate, 0), 18) AS quote_fee
                         FROM trades t JOIN orders o ON o.id = t.order_id JOIN instruments i ON i.id = t.instrument_id
                        WHERE o.strategy_id = v_group.strategy_id AND t.account_id = v_group.account_id
-                         AND t.instrument_id = v_group.instrument_id ORDER BY t.ledger_entry_id LOOP
+                         AND t.instrument_id = v_group.instrument_id
+                       ORDER BY coalesce(t.place, t.ledger_entry_id), t.ledger_entry_id LOOP
             IF v_fill.side = 'BUY' THEN
                 v_purchases := v_purchases || v_fill.id; v_times := v_times || v_fill.trade_time;
                 v_held := v_held || v_fill.quantity - v_fill.base_fee;

@@ -168,6 +168,11 @@ CREATE TABLE IF NOT EXISTS trades (
 ALTER TABLE trades ADD COLUMN IF NOT EXISTS commission_rate price;
 COMMENT ON COLUMN trades.commission_rate IS
     'quote asset per unit of a commission in a third asset, when it was paid; NULL: paid in base or quote, or no price was known';
+ALTER TABLE trades ADD COLUMN IF NOT EXISTS is_inferred boolean NOT NULL DEFAULT false;
+COMMENT ON COLUMN trades.is_inferred IS
+    'booked from the venue''s word about the order, since it told no such fill; the real one takes its place';
+ALTER TABLE trades ADD COLUMN IF NOT EXISTS place bigint;
+COMMENT ON COLUMN trades.place IS 'the ledger entry of the inferred fill whose place it took: positions are made in this order';
 CREATE INDEX IF NOT EXISTS trades_by_order ON trades (order_id);
 CREATE INDEX IF NOT EXISTS trades_by_symbol ON trades (symbol, trade_time DESC);
 CREATE INDEX IF NOT EXISTS trades_by_time ON trades (trade_time DESC);
@@ -485,6 +490,8 @@ DECLARE
     v_cost numeric;
     v_filled numeric;
     v_fee_of_position numeric;
+    v_is_inferred boolean := p_source = 'inferred';
+    v_taken record;
 BEGIN
     SELECT o.* INTO v_order FROM orders o
      WHERE o.account_id = p_account_id AND o.client_order_id = p_client_order_id FOR UPDATE;
@@ -509,6 +516,11 @@ BEGIN
                         THEN 'duplicate' ELSE 'conflict' END;
         RETURN;
     END IF;
+    IF v_is_inferred AND split_part(p_exchange_trade_id, ':', 2)::numeric <> v_order.filled_quantity THEN
+        outcome := 'stale';
+        RETURN;
+    END IF;
+    v_taken := take_back_inferred(v_order.id, p_fill_id, CASE WHEN v_is_inferred THEN 0 ELSE p_quantity END, p_at);
 
     v_sign := CASE v_order.side WHEN 'BUY' THEN 1 ELSE -1 END;
     v_base_fee := CASE WHEN p_commission_asset = v_instrument.base THEN p_commission ELSE 0 END;
@@ -523,7 +535,8 @@ BEGIN
         ARRAY[v_sign * p_quantity, -v_sign * p_quantity, -v_sign * v_notional, v_sign * v_notional, -p_commission, p_commission]);
 
     realized_pnl := 0; position_quantity := 0; position_entry_price := 0;
-    IF v_order.strategy_id IS NOT NULL THEN
+    v_position_id := v_taken.position_id;
+    IF v_order.strategy_id IS NOT NULL AND v_taken.quantity = 0 THEN
         SELECT s.* INTO v_position FROM strategy_positions s
          WHERE s.strategy_id = v_order.strategy_id AND s.instrument_id = v_order.instrument_id
            AND s.account_id = p_account_id AND s.status = 'open' FOR UPDATE;
@@ -549,10 +562,11 @@ BEGIN
         END IF;
     END IF;
     INSERT INTO trades (id, order_id, account_id, instrument_id, exchange_trade_id, exchange_order_id, symbol, side, quantity, price,
-                        commission, commission_asset, commission_rate, is_maker, trade_time, realized_pnl, ledger_entry_id)
+                        commission, commission_asset, commission_rate, is_maker, trade_time, realized_pnl, ledger_entry_id,
+                        is_inferred, place)
     VALUES (p_fill_id, v_order.id, p_account_id, v_order.instrument_id, p_exchange_trade_id, p_exchange_order_id, v_order.symbol,
             v_order.side, p_quantity, p_price, p_commission, p_commission_asset, v_rate, p_is_maker, p_trade_time, realized_pnl,
-            v_entry);
+            v_entry, v_is_inferred, v_taken.place);
     IF v_order.strategy_id IS NOT NULL THEN
         v_fee_of_position := v_quote_fee + v_other_fee + round(v_base_fee * p_price, 18);
         INSERT INTO strategy_trades (strategy_id, position_id, trade_id, symbol, side, quantity, price, fees, pnl, return_pct, executed_at)
@@ -560,6 +574,10 @@ BEGIN
                 apply_fill.realized_pnl,
                 CASE WHEN v_order.side = 'SELL' AND coalesce(v_position.cost, 0) > v_cost
                      THEN (apply_fill.realized_pnl / (v_position.cost - v_cost))::float8 END, p_trade_time);
+    END IF;
+    IF v_taken.quantity > 0 AND v_order.strategy_id IS NOT NULL THEN
+        SELECT a.realized, a.held, a.entry_price INTO realized_pnl, position_quantity, position_entry_price
+          FROM settle_position(v_order.strategy_id, p_account_id, v_order.instrument_id, p_fill_id, p_at) a;
     END IF;
 
     -- What leaves the account is taken from the reservation first, and from the free balance beyond it. Near the end, since
@@ -584,16 +602,25 @@ BEGIN
         UPDATE orders AS o SET status = 'SUBMITTING', update_time = p_at WHERE o.id = v_order.id;
         v_order.status := 'SUBMITTING';
     END IF;
-    v_filled := v_order.filled_quantity + p_quantity;
-    status := CASE WHEN v_filled >= v_order.quantity THEN 'FILLED'
+    v_filled := v_order.filled_quantity - v_taken.quantity + p_quantity;
+    status := CASE WHEN v_filled = v_order.filled_quantity THEN v_order.status
+                   WHEN v_filled >= v_order.quantity THEN 'FILLED'
                    WHEN v_order.status IN ('PENDING_CANCEL', 'PENDING_REPLACE') THEN v_order.status
                    ELSE 'PARTIALLY_FILLED' END;
     UPDATE orders AS o
        SET status = apply_fill.status, filled_quantity = v_filled, update_time = p_at,
            exchange_order_id = coalesce(o.exchange_order_id, p_exchange_order_id),
-           avg_fill_price = round((coalesce(o.avg_fill_price, 0) * o.filled_quantity + v_notional) / v_filled, 12),
+           avg_fill_price = CASE WHEN o.filled_quantity = 0 THEN round(v_notional / p_quantity, 12)
+                                 ELSE (SELECT round(sum(t.quantity * t.price) / sum(t.quantity), 12) FROM trades t
+                                        WHERE t.order_id = o.id) END,
            commission = o.commission + p_commission, commission_asset = coalesce(o.commission_asset, p_commission_asset)
      WHERE o.id = v_order.id;
+    IF v_taken.quantity > 0 THEN  -- the order may stand as before, and still something has happened
+        INSERT INTO order_events (order_id, event_type, from_status, to_status, source, payload, occurred_at)
+        VALUES (v_order.id, 'fill', v_order.status, status, p_source,
+                jsonb_build_object('exchange_trade_id', p_exchange_trade_id, 'takes_the_place_of_inferred', v_taken.quantity::text),
+                p_at);
+    END IF;
     outcome := 'applied';
 END $$;
 
@@ -614,24 +641,16 @@ RETURNS TABLE (strategy_id uuid, account_id uuid, instrument_id int, stored nume
 #variable_conflict use_column
 DECLARE
     v_group record;
-    v_fill record;
     v_after record;
     v_held numeric;
-    v_cost numeric;
     v_realized numeric;
 BEGIN
     FOR v_group IN SELECT DISTINCT o.strategy_id, t.account_id, t.instrument_id
                      FROM trades t JOIN orders o ON o.id = t.order_id WHERE o.strategy_id IS NOT NULL LOOP
-        v_held := 0; v_cost := 0; v_realized := 0;
-        FOR v_fill IN SELECT t.side, t.quantity, t.price, t.commission, t.commission_asset, t.commission_rate, i.base, i.quote
-                        FROM trades t JOIN orders o ON o.id = t.order_id JOIN instruments i ON i.id = t.instrument_id
-                       WHERE o.strategy_id = v_group.strategy_id AND t.account_id = v_group.account_id
-                         AND t.instrument_id = v_group.instrument_id ORDER BY t.ledger_entry_id LOOP
-            SELECT * INTO v_after FROM position_after_fill(v_fill.side, v_held, v_cost, v_fill.quantity, v_fill.price,
-                CASE WHEN v_fill.commission_asset = v_fill.base THEN v_fill.commission ELSE 0 END,
-                CASE WHEN v_fill.commission_asset = v_fill.quote THEN v_fill.commission ELSE 0 END
-                    + round(v_fill.commission * coalesce(v_fill.commission_rate, 0), 18));
-            v_held := v_after.held; v_cost := v_after.cost; v_realized := v_realized + v_after.realized;
+        v_held := 0; v_realized := 0;
+        FOR v_after IN SELECT r.held, r.realized
+                         FROM replay_position(v_group.strategy_id, v_group.account_id, v_group.instrument_id) r LOOP
+            v_held := v_after.held; v_realized := v_realized + v_after.realized;
         END LOOP;
         strategy_id := v_group.strategy_id; account_id := v_group.account_id; instrument_id := v_group.instrument_id;
         rebuilt := v_held; rebuilt_realized := v_realized;
