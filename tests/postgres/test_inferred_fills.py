@@ -15,7 +15,7 @@ from mastertrade.exchanges.exchange import VenueOrder
 from mastertrade.exchanges.paper import PaperVenue
 from mastertrade.order_executor.postgres_database import ExecutorPostgresDatabase
 from mastertrade.order_executor.steps import INFERRED, THE_VENUE, Book
-from mastertrade.order_executor.watching import INFERRED_AFTER
+from mastertrade.order_executor.watching import INFERRED_AFTER, TOLD_EVERY
 from mastertrade.shared.postgres_manager import PostgresManager
 from tests.postgres.executor_seed import START, Desk, open_desk
 from tests.postgres.orders_seed import Orders
@@ -222,7 +222,10 @@ async def test_an_executor_infers_what_a_venue_counts_for_a_minute_and_tells_no_
     await desk.executor.sync()
     assert await desk.status(event) == OrderStatus.FILLED
     assert await database.fetchval("SELECT exchange_trade_id FROM trades") == "inferred:0:0.5"
+    desk.clock.advance(START + INFERRED_AFTER + TOLD_EVERY)
     await desk.executor.sync()
+    alerts = "SELECT status FROM risk_alerts WHERE alert_type = 'fill_inferred'"
+    assert await database.fetchval(alerts) == "open"
     venue.tells = True
     desk.clock.advance(START + 2 * INFERRED_AFTER)
     await desk.executor.sync()
@@ -232,6 +235,7 @@ async def test_an_executor_infers_what_a_venue_counts_for_a_minute_and_tells_no_
     assert await desk.problems() == []
     await desk.executor.sync()
     assert await database.fetchval("SELECT state FROM account_states") == "live"
+    assert await database.fetchval(alerts) == "resolved"
 
 
 async def test_a_venue_that_is_silent_about_fills_has_counted_nothing(

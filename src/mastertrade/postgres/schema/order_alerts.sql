@@ -1,7 +1,7 @@
 -- What is wrong with an account's orders and books, as alerts beside those of the watch over its risk. Owner: order_executor.
 
 -- What stands now, in the words of settle_alerts: orders whose fate is unknown for over half a minute, fills that could not be
--- booked and orders that traded after their end within a day, books that differ from the venue's, a venue that does not tell, and
+-- booked and orders that traded after their end within a day, fills that were inferred, books that differ from the venue's, a venue that does not tell, and
 -- algo orders that gave up within a day.
 CREATE OR REPLACE FUNCTION order_conditions(p_account uuid, p_at timestamptz) RETURNS jsonb LANGUAGE plpgsql STABLE AS $$
 DECLARE
@@ -23,6 +23,12 @@ BEGIN
                q.payload ->> 'symbol', count(*)::float8, 0, 'compare with the venue: mastertrade order reconcile'
           FROM quarantined_fills q
          WHERE q.account_id = p_account AND q.occurred_at > p_at - v_remembered GROUP BY q.payload ->> 'symbol'
+        UNION ALL
+        SELECT 'fill_inferred', 'medium', 'a fill the venue counted and never told',
+               format('%s of %s: booked from what the venue says of the order; its fee is unknown', min(o.client_order_id), t.symbol),
+               t.symbol, count(*)::float8, 0, 'the real fill takes its place; until then books may differ by the fee'
+          FROM trades t JOIN orders o ON o.id = t.order_id
+         WHERE t.account_id = p_account AND t.is_inferred GROUP BY t.symbol
         UNION ALL
         SELECT 'late_fill', 'medium', 'an order that traded after its end',
                format('%s of %s was %s and traded all the same', min(o.client_order_id), o.symbol, min(e.from_status)),
@@ -54,5 +60,5 @@ RETURNS TABLE (change text, alert jsonb) LANGUAGE plpgsql AS $$
 BEGIN
     PERFORM require_lease(p_role, p_epoch);
     RETURN QUERY SELECT s.change, s.alert FROM settle_alerts(p_account, p_at, order_conditions(p_account, p_at), ARRAY[
-        'order_unknown', 'fill_quarantined', 'late_fill', 'books_differ', 'venue_silent', 'algo_order_failed']) s;
+        'order_unknown', 'fill_quarantined', 'fill_inferred', 'late_fill', 'books_differ', 'venue_silent', 'algo_order_failed']) s;
 END $$;

@@ -171,6 +171,7 @@ COMMENT ON COLUMN trades.commission_rate IS
 ALTER TABLE trades ADD COLUMN IF NOT EXISTS is_inferred boolean NOT NULL DEFAULT false;
 COMMENT ON COLUMN trades.is_inferred IS
     'booked from the venue''s word about the order, since it told no such fill; the real one takes its place';
+CREATE INDEX IF NOT EXISTS trades_inferred ON trades (account_id) WHERE is_inferred;
 ALTER TABLE trades ADD COLUMN IF NOT EXISTS place bigint;
 COMMENT ON COLUMN trades.place IS 'the ledger entry of the inferred fill whose place it took: positions are made in this order';
 CREATE INDEX IF NOT EXISTS trades_by_order ON trades (order_id);
