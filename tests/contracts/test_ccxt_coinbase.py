@@ -142,12 +142,14 @@ async def test_each_kind_of_order_has_its_configuration(changes: dict[str, Any],
 
 
 async def test_an_order_whose_number_is_known_is_asked_for_by_it() -> None:
-    answers = with_answers(**{f"{ORDERS}/{NUMBER}": {"order": order(status="FILLED", filled_size="0.5")}})
+    answers = with_answers(
+        **{f"{ORDERS}/{NUMBER}": {"order": order(status="FILLED", filled_size="0.5", average_filled_price="7")}}
+    )
     async with booth("coinbase", COINBASE.credentials, answers) as on:
         await on.client.place(ticket("BTC/USD"))
         found = await on.client.find(OUR_ID, "BTC/USD")
         assert found is not None
-        assert (found.status, found.client_order_id, found.filled_quantity) == (OrderStatus.FILLED, OUR_ID, D("0.5"))
+        assert (found.status, found.filled_quantity, found.average_price) == (OrderStatus.FILLED, D("0.5"), D(7))
         assert on.venue.of(BATCH) == []
 
 

@@ -71,11 +71,13 @@ async def test_bybits_orders_of_every_kind_are_read(real_data: Path) -> None:
         gone = await on.client.find("client-1", "BTC/USDT")
         assert gone is not None
         assert (gone.status, gone.quantity, gone.filled_quantity) == (OrderStatus.CANCELED, D("0.010"), 0)
+        assert gone.average_price is None
         assert await on.client.find("another", "BTC/USDT") is None, "an answer about others tells nothing of it"
         on.venue.answers["GET /v5/order/history"] = rejected
         part = await on.client.find("O-20251001-164609-APEX-000-49", "BTC/USDT")
         assert part is not None
         assert (part.status, part.filled_quantity) == (OrderStatus.REJECTED, D("0.005"))
+        assert part.average_price == D(30000)
 
 
 @pytest.mark.parametrize(
@@ -170,6 +172,7 @@ async def test_okx_orders_and_balances_are_read(real_data: Path) -> None:
         assert (found.status, found.quantity, found.filled_quantity, found.side) == (
             OrderStatus.FILLED, D("0.03"), D("0.03"), Side.BUY,
         )  # fmt: skip
+        assert found.average_price == D("103698.9")
         (order,) = await on.client.open_orders(["BTC/USDT"])
         assert (order.status, order.filled_quantity, order.limit_price) == (
             OrderStatus.PARTIALLY_FILLED, D("0.01"), D("99000.1"),
