@@ -8,6 +8,7 @@ import pytest
 
 from mastertrade.domain.orders import Fill, OrderType, Side
 from mastertrade.exchanges.exchange import OrderTicket
+from mastertrade.shared.errors import MasterTradeError
 from mastertrade.shared.postgres_manager import PostgresManager
 from tests.postgres.executor_seed import Desk, open_desk
 
@@ -64,3 +65,18 @@ async def test_a_resting_limit_fills_at_its_own_price_when_a_bar_touches_it(
     assert (fill is not None) is fills
     if fill is not None:
         assert (fill.price, fill.is_maker) == (Decimal(limit), True)
+
+
+@pytest.mark.parametrize("poison", ["NaN", "Infinity", "-Infinity", "1e24", "-1", "0"])
+async def test_the_paper_venue_takes_no_number_that_is_none(poison: str, database: PostgresManager) -> None:
+    deposit = "SELECT paper_venue.deposit('a', 'k', 'USDT', $1::text::numeric)"
+    with pytest.raises(MasterTradeError):
+        await database.fetchval(deposit, poison)
+    order = (
+        "INSERT INTO paper_venue.orders (account, client_order_id, symbol, side, type, quantity, accepted_at) "
+        "VALUES ('a', 'c', 'BTC/USDT', 'BUY', 'MARKET', $1::text::numeric, now())"
+    )
+    with pytest.raises(MasterTradeError):
+        await database.execute(order, poison)
+    assert await database.fetchval("SELECT count(*) FROM paper_venue.balances") == 0
+    assert await database.fetchval("SELECT count(*) FROM paper_venue.orders") == 0

@@ -60,6 +60,24 @@ CREATE TABLE IF NOT EXISTS paper_venue.fills (
 COMMENT ON TABLE paper_venue.fills IS 'exchanges: executions, in the order they happened';
 CREATE INDEX IF NOT EXISTS paper_fills_by_account ON paper_venue.fills (account, id);
 
+-- A number that is none is above every number in PostgreSQL: it would pass for any amount of money.
+DO $$
+DECLARE
+    v_rule record;
+BEGIN
+    FOR v_rule IN SELECT * FROM (VALUES
+        ('balances', 'abs(amount) < 1e24'),
+        ('deposits', 'amount < 1e24'),
+        ('orders', 'quantity < 1e24 AND abs(limit_price) < 1e24 AND abs(filled_quantity) < 1e24'),
+        ('fills', 'quantity < 1e24 AND price < 1e24 AND abs(commission) < 1e24')) AS r (name, rule) LOOP
+        IF NOT EXISTS (SELECT FROM pg_constraint WHERE conrelid = ('paper_venue.' || v_rule.name)::regclass
+                          AND conname = v_rule.name || '_numbers_are_finite') THEN
+            EXECUTE format('ALTER TABLE paper_venue.%I ADD CONSTRAINT %I CHECK (%s)', v_rule.name,
+                           v_rule.name || '_numbers_are_finite', v_rule.rule);
+        END IF;
+    END LOOP;
+END $$;
+
 -- Brings money into a paper account; the same key twice is one deposit.
 CREATE OR REPLACE FUNCTION paper_venue.deposit(p_account text, p_key text, p_asset text, p_amount numeric)
 RETURNS boolean LANGUAGE plpgsql AS $$
