@@ -15,6 +15,7 @@ from mastertrade.order_executor.answers import move_for
 from mastertrade.order_executor.models import OrderRequest, Trade
 from mastertrade.order_executor.postgres_database import ExecutorPostgresDatabase
 from mastertrade.order_executor.steps import Book, Move
+from mastertrade.order_executor.writing import order_filled
 from mastertrade.shared.clock import Clock
 from mastertrade.shared.errors import NotFound
 from mastertrade.shared.postgres_manager import Database, PostgresManager, Row, Transaction
@@ -179,7 +180,7 @@ class LegacyOrders:
         (result,) = await self._postgres.apply_fills(tx, [step])
         if result.outcome == "applied":
             if self._bus is not None:
-                await self._bus.publish(legacy_reports.filled_event(order, fill, result, fill_id), within=tx)
+                await self._bus.publish(order_filled(step, result), within=tx)
             return True
         if result.outcome == "conflict":
             payload = to_json_object(fill)

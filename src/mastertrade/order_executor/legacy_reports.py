@@ -6,14 +6,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import ROUND_HALF_EVEN, Decimal, localcontext
 from typing import Any
-from uuid import UUID
 
-from mastertrade.domain.events import OrderFilled
 from mastertrade.domain.orders import Fill, Order, OrderStatus, Side
 from mastertrade.exchanges.exchange import VenueOrder
 from mastertrade.order_executor.legacy import status_of, symbol_of, text_of
 from mastertrade.order_executor.models import Trade
-from mastertrade.order_executor.steps import FillOutcome
 from mastertrade.shared.errors import BadData
 from mastertrade.shared.postgres_manager import Row
 from mastertrade.shared.serialization import MAX_SCALE, exact_decimal
@@ -122,31 +119,6 @@ def venue_order(order: Order, report: ExchangeReport, status: OrderStatus) -> Ve
         quantity=order.quantity,
         filled_quantity=report.filled or Decimal(0),
         status=status,
-    )
-
-
-def filled_event(order: Row, fill: Fill, result: FillOutcome, fill_id: UUID) -> OrderFilled:
-    assert result.status is not None, "a fill that was applied left its order in some state"
-    return OrderFilled(
-        id=fill_id,
-        occurred_at=fill.trade_time,
-        correlation_id=order["signal_id"],
-        causation_id=order["id"],
-        fill_id=fill_id,
-        order_id=order["id"],
-        strategy_id=order["strategy_id"],
-        account_id=order["account_id"],
-        instrument_id=order["instrument_id"],
-        symbol=order["symbol"],
-        side=Side(order["side"]),
-        quantity=fill.quantity,
-        price=fill.price,
-        commission=fill.commission,
-        commission_asset=fill.commission_asset,
-        realized_pnl=result.realized_pnl,
-        position_quantity=result.position_quantity,
-        position_entry_price=result.position_entry_price,
-        status=result.status,
     )
 
 

@@ -113,7 +113,7 @@ class Writer:
             if books:
                 booked = await self._database.apply_fills(tx, list(books.values()))
                 pairs = zip(books.values(), booked, strict=True)
-                events += [_filled(step, one) for step, one in pairs if one.outcome == "applied"]
+                events += [order_filled(step, one) for step, one in pairs if one.outcome == "applied"]
                 results += booked
             if events:
                 await self._bus.publish(*events, within=tx)
@@ -167,7 +167,7 @@ def _result(entries: Sequence[_Entry]) -> Written:
     return entry.written
 
 
-def _filled(step: Book, result: FillOutcome) -> OrderFilled:
+def order_filled(step: Book, result: FillOutcome) -> OrderFilled:
     fill = step.fill
     assert result.order_id and result.instrument_id and result.symbol and result.side and result.status
     return OrderFilled(
