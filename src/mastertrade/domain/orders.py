@@ -201,7 +201,10 @@ class Order:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fill:
-    """One execution as the venue reports it. Its identity is (account, instrument, trade id, venue order id)."""
+    """One execution as the venue reports it. Its identity is (account, instrument, trade id, venue order id).
+
+    ``realized_pnl``: of a swap, what the venue booked for the part that closed, in the settle asset and without the
+    commission; None where it does not say, and our own books reckon it."""
 
     client_order_id: str
     exchange_order_id: str
@@ -214,6 +217,18 @@ class Fill:
     commission_asset: str
     is_maker: bool
     trade_time: datetime
+    realized_pnl: Decimal | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FundingPayment:
+    """What a position of a swap paid (below 0) or received at a settlement. Its identity is (account, payment id)."""
+
+    payment_id: str
+    symbol: str
+    asset: str
+    amount: Decimal
+    paid_at: datetime
 
 
 _ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
-from mastertrade.domain.orders import ORDINARY, Fill, OrderStatus, OrderType, Side, Terms
+from mastertrade.domain.orders import ORDINARY, Fill, FundingPayment, OrderStatus, OrderType, Side, Terms
 from mastertrade.shared.errors import Refused
 
 
@@ -23,7 +23,8 @@ class OrderTicket:
     """What goes over the wire: built from an approved order that is already written as SUBMITTING.
 
     The venue must not accept it after ``send_by``: that turns a later "no such order" into proof of absence. Terms that
-    a venue does not know (an end at a time, on most spot markets) are kept by whoever sent it.
+    a venue does not know (an end at a time, on most spot markets) are kept by whoever sent it. ``quantity`` is in units
+    of the base asset, also where the venue counts contracts. Of a swap ``terms.reduce_only`` is the venue's to keep.
     """
 
     client_order_id: str
@@ -94,4 +95,28 @@ class Venue(Protocol):
 
     async def now(self) -> datetime:
         """The venue's own time."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FundingPage:
+    """Funding payments after a cursor, oldest first, and the cursor to go on from."""
+
+    payments: tuple[FundingPayment, ...]
+    cursor: str
+
+
+@runtime_checkable
+class SwapVenue(Venue, Protocol):
+    """One account for perpetual swaps that settle in their quote asset: cross margin, and one position a market (no
+    hedge mode). ``balances`` are what its wallet holds, without what open positions have gained or lost."""
+
+    async def positions(self, symbols: Sequence[str]) -> dict[str, Decimal]:
+        """What it holds of these markets and of any other, in units of the base asset, shorts below 0; markets of which
+        it holds nothing are left out."""
+        ...
+
+    async def funding(self, after: str, symbols: Sequence[str]) -> FundingPage:
+        """What positions of these markets paid and received after the cursor; the empty one starts at the first
+        payment."""
         ...

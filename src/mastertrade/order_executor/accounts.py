@@ -6,9 +6,11 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final
 
+from mastertrade.domain.market import InstrumentKind
 from mastertrade.domain.orders import Environment
 from mastertrade.exchanges.ccxt_rules import Credentials
 from mastertrade.exchanges.ccxt_venue import VENUES, CcxtVenue
@@ -30,6 +32,7 @@ NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 ASSET: Final = re.compile(r"[A-Z0-9]{2,15}")
 OF_THIS_MACHINE: Final = re.compile(r"https?://(127\.0\.0\.1|localhost|\[::1\])(:[0-9]+)?/?")
 LONGEST_KEY: Final = 1_000
+HIGHEST_LEVERAGE: Final = Decimal(125)
 PEM: Final = re.compile(r"-----BEGIN [A-Z ]+-----.*?-----END [A-Z ]+-----(?:\\n|\n)*", re.DOTALL)
 PEM_EDGE: Final = re.compile(r"-----(?:BEGIN|END) [A-Z ]+-----")
 SHOWN: Final = 4
@@ -45,6 +48,8 @@ class NewAccount:
     venue: str
     environment: Environment = Environment.TESTNET
     quote_asset: str = "USDT"
+    kind: InstrumentKind = InstrumentKind.SPOT
+    leverage: Decimal = Decimal(1)
     url: str | None = None
 
     def __post_init__(self) -> None:
@@ -59,6 +64,14 @@ class NewAccount:
             raise UsageError("a paper account has no keys: mastertrade up makes it")
         if not ASSET.fullmatch(self.quote_asset):
             raise UsageError(f"quote asset {self.quote_asset!r}: 2 to 15 letters A-Z or digits, such as USDT")
+        if not (self.leverage.is_finite() and 1 <= self.leverage <= HIGHEST_LEVERAGE):
+            raise UsageError(f"leverage {self.leverage} is outside 1 to {HIGHEST_LEVERAGE}")
+        if self.leverage != self.leverage.quantize(Decimal("0.01")):
+            raise UsageError(f"leverage {self.leverage} has more than two decimals")
+        if self.kind is InstrumentKind.SPOT and self.leverage != 1:
+            raise UsageError(
+                f"leverage {self.leverage}: a spot account pays in full; an account for swaps has leverage"
+            )
         if self.url is not None and self.environment is not Environment.TESTNET:
             raise UsageError(f"{self.url} cannot stand in for a venue where money is real")
         if self.url is not None and not OF_THIS_MACHINE.fullmatch(self.url):
@@ -159,7 +172,13 @@ class Accounts:
             raise KeysRefused(f"{new.name} is not added: " + "; ".join(found))
         async with self._manager.transaction() as tx:
             account = await self._database.create_account(
-                tx, name=new.name, venue=new.venue, environment=new.environment, quote_asset=new.quote_asset
+                tx,
+                name=new.name,
+                venue=new.venue,
+                environment=new.environment,
+                quote_asset=new.quote_asset,
+                kind=new.kind,
+                leverage=new.leverage,
             )
             _require_same(account, new)
             sealed = master.seal(_packed(credentials), bound_to=_place(account, new.url))
@@ -340,10 +359,10 @@ def _told(rights: KeyRights | None) -> dict[str, Any] | None:
 
 
 def _require_same(account: Account, new: NewAccount) -> None:
-    theirs = (account.venue, account.environment, account.quote_asset)
-    if theirs != (new.venue, new.environment, new.quote_asset):
+    theirs = (account.venue, account.environment, account.quote_asset, account.kind)
+    if theirs != (new.venue, new.environment, new.quote_asset, new.kind):
         raise UsageError(
-            f"the name {new.name} is taken by an account at {account.venue} ({account.environment}, "
+            f"the name {new.name} is taken by an account for {account.kind} at {account.venue} ({account.environment}, "
             f"{account.quote_asset}); choose another name"
         )
 
@@ -364,6 +383,8 @@ def _row(row: Mapping[str, Any]) -> AccountRow:
             venue=row["venue"],
             environment=Environment(row["environment"]),
             quote_asset=row["quote_asset"],
+            kind=InstrumentKind(row["kind"]),
+            leverage=row["leverage"],
         ),
         created_at=row["created_at"],
         keys=None

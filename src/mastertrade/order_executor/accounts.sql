@@ -1,6 +1,6 @@
 -- name: account_list
 -- Why: people see which accounts there are, and what the venue said of their keys; never the keys.
-SELECT a.id, a.name, a.venue, a.environment, a.quote_asset, a.created_at, k.added_at, k.added_by, k.ending, k.url, k.rights,
+SELECT a.id, a.name, a.venue, a.environment, a.quote_asset, a.kind, a.leverage, a.created_at, k.added_at, k.added_by, k.ending, k.url, k.rights,
        k.checked_at
   FROM accounts a LEFT JOIN account_keys k ON k.account_id = a.id
  WHERE :name::text IS NULL OR a.name = :name

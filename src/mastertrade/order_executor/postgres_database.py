@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol
 from uuid import UUID
 
+from mastertrade.domain.market import InstrumentKind
 from mastertrade.domain.orders import (
     ApprovedOrder,
     Environment,
@@ -38,6 +39,9 @@ class Account:
     venue: str
     environment: Environment
     quote_asset: str
+    kind: InstrumentKind = InstrumentKind.SPOT
+    leverage: Decimal = Decimal(1)
+    """Notional that a unit of margin may carry."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -271,7 +275,15 @@ class ExecutorPostgresDatabase:
         await QUERIES.fetchval(tx, "release_reservation", reservation_id=reservation_id, at=at, **self._fence)
 
     async def create_account(
-        self, db: Database, *, name: str, venue: str, environment: Environment, quote_asset: str
+        self,
+        db: Database,
+        *,
+        name: str,
+        venue: str,
+        environment: Environment,
+        quote_asset: str,
+        kind: InstrumentKind = InstrumentKind.SPOT,
+        leverage: Decimal = Decimal(1),
     ) -> Account:
         """The account of this name, made when it does not exist yet."""
         await QUERIES.execute(
@@ -282,6 +294,8 @@ class ExecutorPostgresDatabase:
             venue=venue,
             environment=environment.value,
             quote_asset=quote_asset,
+            kind=kind.value,
+            leverage=leverage,
         )
         account = await self.account_by_name(db, name)
         assert account is not None, "the account was written just now"
@@ -297,6 +311,8 @@ class ExecutorPostgresDatabase:
             venue=row["venue"],
             environment=Environment(row["environment"]),
             quote_asset=row["quote_asset"],
+            kind=InstrumentKind(row["kind"]),
+            leverage=row["leverage"],
         )
 
     async def deposit(

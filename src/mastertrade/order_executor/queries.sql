@@ -141,12 +141,13 @@ SELECT release_reservation(:reservation_id, :at) FROM require_lease(:role, :epoc
 
 -- name: create_account
 -- Why: the same name is the same account.
-INSERT INTO accounts (id, name, venue, environment, quote_asset) VALUES (:id, :name, :venue, :environment, :quote_asset)
+INSERT INTO accounts (id, name, venue, environment, quote_asset, kind, leverage)
+VALUES (:id, :name, :venue, :environment, :quote_asset, :kind, :leverage)
 ON CONFLICT (name) DO NOTHING;
 
 -- name: account_by_name
 -- Why: people speak of accounts by name.
-SELECT id, name, venue, environment, quote_asset FROM accounts WHERE name = :name;
+SELECT id, name, venue, environment, quote_asset, kind, leverage FROM accounts WHERE name = :name;
 
 -- name: deposit
 -- Why: money enters through a balanced booking; the same source key is one deposit.

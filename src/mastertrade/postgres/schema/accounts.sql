@@ -11,7 +11,15 @@ CREATE TABLE IF NOT EXISTS accounts (
     CONSTRAINT accounts_name_is_unique UNIQUE (name),
     CONSTRAINT accounts_environment_is_known CHECK (environment IN ('paper', 'testnet', 'production'))
 );
-COMMENT ON TABLE accounts IS 'order_executor: one account on one venue; balances, orders and limits belong to it';
+ALTER TABLE accounts
+    ADD COLUMN IF NOT EXISTS kind text NOT NULL DEFAULT 'spot'
+        CONSTRAINT accounts_kind_is_known CHECK (kind IN ('spot', 'swap')),
+    ADD COLUMN IF NOT EXISTS leverage numeric NOT NULL DEFAULT 1
+        CONSTRAINT accounts_leverage_is_sane CHECK (leverage >= 1 AND leverage <= 125 AND min_scale(leverage) <= 2)
+        CONSTRAINT accounts_spot_is_paid_in_full CHECK (kind = 'swap' OR leverage = 1);
+COMMENT ON COLUMN accounts.leverage IS 'notional a unit of margin may carry: what an entry sets aside is its notional over this';
+COMMENT ON TABLE accounts IS
+    'order_executor: one account on one venue, for its spot markets or its swaps; balances, orders and limits belong to it';
 
 CREATE TABLE IF NOT EXISTS portfolio_balances (
     account_id      uuid NOT NULL REFERENCES accounts (id) ON DELETE RESTRICT,
