@@ -22,6 +22,8 @@ LARGEST_BATCH: Final = 64
 OF_ONE_STEP: Final = (BadData, DatabaseBusy, DatabaseError)
 """What one step can be refused for, so that the others are written without it. A server that is lost, or a lease, is no
 such thing."""
+STOPPED: Final = ("expired", "halted", "cancelled")
+"""Outcomes of beginning to send after which an order is final."""
 S = TypeVar("S", Begin, Move, Book)
 
 
@@ -104,7 +106,7 @@ class Writer:
             events: list[Event] = []
             if begins:
                 begun = await self._database.begin_sends(tx, list(begins.values()))
-                events += [self._stopped(one) for one in begun if one.outcome in ("expired", "halted")]
+                events += [self._stopped(one) for one in begun if one.outcome in STOPPED]
                 results += begun
             if moves:
                 moved = await self._database.move_orders(tx, list(moves.values()))

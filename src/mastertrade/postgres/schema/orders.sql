@@ -125,7 +125,8 @@ COMMENT ON TABLE order_cancels IS
     'order_executor: orders somebody wants cancelled; wanted until the order is final, whoever has to carry it out dies meanwhile';
 
 -- Returns how many orders were not wanted cancelled before. Without an order all that may still trade, of a market or an account
--- where one is named.
+-- where one is named. Waits for who begins to send one of them, and lets nobody begin until it is committed; by their ids, so that
+-- two who want everything cancelled do not wait for each other.
 CREATE OR REPLACE FUNCTION want_cancelled(
     p_order uuid, p_symbol text, p_account uuid, p_reason text, p_actor text, p_at timestamptz
 ) RETURNS int LANGUAGE plpgsql AS $$
@@ -138,6 +139,7 @@ BEGIN
        AND (p_order IS NULL OR o.id = p_order)
        AND (p_symbol IS NULL OR o.symbol = p_symbol)
        AND (p_account IS NULL OR o.account_id = p_account)
+     ORDER BY o.id FOR KEY SHARE
     ON CONFLICT (order_id) DO NOTHING;
     GET DIAGNOSTICS v_count = ROW_COUNT;
     RETURN v_count;
@@ -351,9 +353,9 @@ BEGIN
 END $$;
 
 -- The last gate before a venue: commits SUBMITTING with everything a restart needs, or says why not.
--- Returns 'send', or 'not_new', 'not_approved', 'expired', 'halted', 'waits' (until the account has been compared with its
--- venue); under a lease that has passed on it fails. Halts are read under lock, so that once a halt has committed no opening
--- order passes; exits pass.
+-- Returns 'send', or 'not_new', 'cancelled', 'not_approved', 'expired', 'halted', 'waits' (until the account has been compared
+-- with its venue); under a lease that has passed on it fails. Halts are read under lock, so that once a halt has committed no
+-- opening order passes; exits pass. No order passes that somebody wanted cancelled before: who wants that locks the order.
 CREATE OR REPLACE FUNCTION begin_send(
     p_order_id uuid, p_at timestamptz, p_send_by timestamptz, p_role text, p_epoch bigint
 ) RETURNS text LANGUAGE plpgsql AS $$
@@ -361,11 +363,18 @@ DECLARE
     v_order orders;
     v_mode text;
     v_state text;
+    v_wish order_cancels;
 BEGIN
     PERFORM require_lease(p_role, p_epoch);
     SELECT * INTO v_order FROM orders WHERE id = p_order_id FOR UPDATE;
     IF NOT FOUND OR v_order.status <> 'NEW' THEN
         RETURN 'not_new';
+    END IF;
+    SELECT * INTO v_wish FROM order_cancels WHERE order_id = p_order_id;
+    IF FOUND THEN
+        PERFORM move_order(p_order_id, 'NEW', 'CANCELED', p_at, 'order_executor',
+            jsonb_build_object('reason', format('cancelled before it was sent, %s: %s', v_wish.actor, v_wish.reason)), NULL);
+        RETURN 'cancelled';
     END IF;
     IF v_order.approval_id IS NULL THEN
         RETURN 'not_approved';
