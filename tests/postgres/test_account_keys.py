@@ -228,7 +228,7 @@ async def test_a_name_is_taken_once_and_forgotten_keys_make_room_for_new_ones(
         await at.add()
         with pytest.raises(UsageError, match="account mine has keys already; mastertrade account remove mine"):
             await at.add()
-        with pytest.raises(UsageError, match="taken by an account at binance"):
+        with pytest.raises(UsageError, match="taken by an account for spot at binance"):
             await at.door.add(replace(at.new(), quote_asset="EUR"), read_credentials(GIVEN), actor="ann")
         await at.door.remove("mine", actor="ann")
         with pytest.raises(NotFound, match="has no keys stored"):

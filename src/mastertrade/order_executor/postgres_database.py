@@ -12,6 +12,7 @@ from mastertrade.domain.market import InstrumentKind
 from mastertrade.domain.orders import (
     ApprovedOrder,
     Environment,
+    FundingPayment,
     Order,
     OrderStatus,
     OrderType,
@@ -179,9 +180,46 @@ class ExecutorPostgresDatabase:
             trade_times=[one.trade_time for one in fills],
             ats=[one.at for one in steps],
             sources=[one.source for one in steps],
+            venue_pnls=[one.realized_pnl for one in fills],
             **self._fence,
         )
         return [_outcome(row) for row in rows]
+
+    async def apply_funding(
+        self,
+        tx: Transaction,
+        account_id: UUID,
+        payments: Sequence[FundingPayment],
+        ids: Sequence[UUID],
+        *,
+        at: datetime,
+    ) -> list[str]:
+        """Of each: applied, duplicate, conflict or unknown_market."""
+        rows = await QUERIES.fetch(
+            tx,
+            "apply_funding",
+            account_id=account_id,
+            ids=list(ids),
+            symbols=[one.symbol for one in payments],
+            payment_ids=[one.payment_id for one in payments],
+            assets=[one.asset for one in payments],
+            amounts=[one.amount for one in payments],
+            paid_ats=[one.paid_at for one in payments],
+            at=at,
+            **self._fence,
+        )
+        return [row["outcome"] for row in rows]
+
+    async def contracts(self, db: Database, account_id: UUID, *, since: datetime) -> dict[str, Decimal]:
+        """Swaps by symbol, shorts below 0; also those of which nothing is held and that moved since then."""
+        rows = await QUERIES.fetch(db, "contracts", account_id=account_id, since=since)
+        return {row["symbol"]: row["quantity"] for row in rows}
+
+    async def funding_cursor(self, db: Database, account_id: UUID) -> str:
+        return await QUERIES.fetchval(db, "funding_cursor", account_id=account_id) or ""
+
+    async def save_funding_cursor(self, db: Database, account_id: UUID, cursor: str, *, at: datetime) -> None:
+        await QUERIES.execute(db, "save_funding_cursor", account_id=account_id, funding=cursor, at=at, **self._fence)
 
     async def adopt_order(
         self, tx: Transaction, account_id: UUID, theirs: VenueOrder, *, origin: str, at: datetime

@@ -30,11 +30,15 @@ SELECT c.order_id, c.reason, c.actor FROM order_cancels c WHERE c.order_id = ANY
 SELECT want_cancelled(:order_id, :symbol, :account_id, :reason, :actor, :at);
 
 -- name: traded_symbols
--- Why: venues tell fills by market; what may still trade, or ended not long ago, may have some that nobody has heard of.
+-- Why: venues tell fills by market; what may still trade, or ended not long ago, may have some that nobody has heard of, and a
+-- venue liquidates what is held.
 SELECT symbol FROM orders
  WHERE account_id = :account_id AND status NOT IN ('FILLED', 'CANCELED', 'EXPIRED', 'REJECTED', 'NOT_FOUND')
  UNION
 SELECT symbol FROM orders WHERE account_id = :account_id AND update_time > :since
+ UNION
+SELECT i.symbol FROM contract_positions c JOIN instruments i ON i.id = c.instrument_id
+ WHERE c.account_id = :account_id AND c.quantity <> 0
  ORDER BY symbol LIMIT 10000;
 
 -- name: begin_sends
@@ -60,13 +64,26 @@ SELECT f.* FROM require_lease(:role, :epoch) AS is_held,
     unnest(:fill_ids::uuid[], :account_ids::uuid[], :client_order_ids::text[], :exchange_order_ids::text[],
            :exchange_trade_ids::text[], :quantities::numeric[], :prices::numeric[], :commissions::numeric[],
            :commission_assets::text[], :are_makers::boolean[], :trade_times::timestamptz[], :ats::timestamptz[],
-           :sources::text[])
+           :sources::text[], :venue_pnls::numeric[])
     WITH ORDINALITY AS x (fill_id, account_id, client_order_id, exchange_order_id, exchange_trade_id, quantity, price,
-                          commission, commission_asset, is_maker, trade_time, at, source, place),
+                          commission, commission_asset, is_maker, trade_time, at, source, venue_pnl, place),
     LATERAL apply_fill(CASE WHEN is_held THEN x.fill_id END, x.account_id, x.client_order_id, x.exchange_order_id,
                        x.exchange_trade_id, x.quantity, x.price, x.commission, x.commission_asset, x.is_maker,
-                       x.trade_time, x.at, x.source) f
+                       x.trade_time, x.at, x.source, x.venue_pnl) f
  ORDER BY x.place;
+
+-- name: apply_funding
+-- Why: one payment is one booking, of ledger, wallet and the positions it was for.
+SELECT apply_funding(x.id, :account_id, x.symbol, x.payment_id, x.asset, x.amount, x.paid_at, :at) AS outcome
+  FROM require_lease(:role, :epoch) AS is_held,
+       unnest(:ids::uuid[], :symbols::text[], :payment_ids::text[], :assets::text[], :amounts::numeric[], :paid_ats::timestamptz[])
+       WITH ORDINALITY AS x (id, symbol, payment_id, asset, amount, paid_at, place)
+ WHERE is_held ORDER BY x.place;
+
+-- name: contracts
+-- Why: what our books say an account holds of swaps, to be compared with its venue, and where settlements may come.
+SELECT i.symbol, c.quantity, c.updated_at FROM contract_positions c JOIN instruments i ON i.id = c.instrument_id
+ WHERE c.account_id = :account_id AND (c.quantity <> 0 OR c.updated_at > :since) ORDER BY i.symbol LIMIT 10000;
 
 -- name: statuses
 -- Why: an order that rests at the venue and is not active here has either ended here, or was never ours.
@@ -135,6 +152,16 @@ SELECT :account_id, :cursor, :at FROM require_lease(:role, :epoch)
 ON CONFLICT (account_id) DO UPDATE SET cursor = EXCLUDED.cursor, updated_at = EXCLUDED.updated_at
  WHERE c.cursor <> EXCLUDED.cursor;
 
+-- name: funding_cursor
+-- Why: where to go on in the venue's list of funding payments.
+SELECT funding FROM venue_cursors WHERE account_id = :account_id;
+
+-- name: save_funding_cursor
+-- Why: advanced with the payments it stands for.
+INSERT INTO venue_cursors AS c (account_id, cursor, funding, updated_at)
+SELECT :account_id, '', :funding, :at FROM require_lease(:role, :epoch)
+ON CONFLICT (account_id) DO UPDATE SET funding = EXCLUDED.funding, updated_at = EXCLUDED.updated_at;
+
 -- name: release_reservation
 -- Why: an approval that will never become an order gives its capital back.
 SELECT release_reservation(:reservation_id, :at) FROM require_lease(:role, :epoch);
@@ -175,8 +202,19 @@ UNION ALL
 SELECT 'position differs from fills', strategy_id || ' ' || instrument_id, (stored - rebuilt)::text
   FROM rebuild_positions() WHERE NOT is_equal
 UNION ALL
+SELECT 'contracts differ from fills', account_id || ' ' || instrument_id, (stored - rebuilt)::text
+  FROM rebuild_contracts() WHERE NOT is_equal
+UNION ALL
+SELECT 'funding differs from its parts', p.id::text, (p.funding - coalesce(sum(f.amount), 0))::text
+  FROM strategy_positions p LEFT JOIN strategy_funding f ON f.position_id = p.id
+ GROUP BY p.id, p.funding HAVING p.funding <> coalesce(sum(f.amount), 0)
+UNION ALL
 SELECT 'locked differs from reservations', b.account_id || ' ' || b.asset, (b.locked_balance - coalesce(r.remaining, 0))::text
   FROM portfolio_balances b
-  LEFT JOIN (SELECT account_id, asset, sum(remaining) AS remaining FROM reservations WHERE released_at IS NULL GROUP BY 1, 2) r
+  LEFT JOIN (SELECT account_id, asset, sum(remaining) AS remaining
+               FROM (SELECT account_id, asset, remaining FROM reservations WHERE released_at IS NULL
+                      UNION ALL
+                     SELECT c.account_id, i.quote, c.margin FROM contract_positions c JOIN instruments i ON i.id = c.instrument_id) l
+              GROUP BY 1, 2) r
     USING (account_id, asset)
  WHERE b.locked_balance <> coalesce(r.remaining, 0);

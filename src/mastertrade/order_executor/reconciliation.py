@@ -1,7 +1,7 @@
 """What our books and a venue disagree about. Pure: the same two worlds always differ in the same way."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum
 
@@ -28,12 +28,13 @@ class BreakKind(StrEnum):
     ORDER_DIFFERS = "order_differs"
     MISSING_FILLS = "missing_fills"
     FOREIGN_ORDER = "foreign_order"
+    POSITION = "position"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Break:
-    """One difference. ``subject`` is an asset or a client order id; while one that ``blocks`` stands, nothing is
-    opened on the account."""
+    """One difference. ``subject`` is an asset, a market or a client order id; while one that ``blocks`` stands,
+    nothing is opened on the account."""
 
     kind: BreakKind
     subject: str
@@ -46,11 +47,12 @@ class Break:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ours:
     """Our active orders, how those ended that the venue still shows as resting, and what our ledger says the account
-    holds."""
+    holds: money, and contracts by their market, shorts below 0."""
 
     orders: Sequence[Order]
     ended: Mapping[str, OrderStatus]
     balances: Mapping[str, Decimal]
+    positions: Mapping[str, Decimal] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +63,7 @@ class Theirs:
     resting: Sequence[VenueOrder]
     answers: Mapping[str, VenueOrder | None]
     balances: Mapping[str, Decimal]
+    positions: Mapping[str, Decimal] = field(default_factory=dict)
 
 
 def is_ours(client_order_id: str) -> bool:
@@ -79,6 +82,11 @@ def _differences(ours: Ours, theirs: Theirs) -> Iterator[Break]:
         if abs(told - own) > TOLERANCE:
             detail = f"our ledger has {own} {asset}, the venue {told}"
             yield Break(kind=BreakKind.BALANCE, subject=asset, ours=own, theirs=told, detail=detail)
+    for symbol in ours.positions.keys() | theirs.positions.keys():
+        own, told = ours.positions.get(symbol, Decimal(0)), theirs.positions.get(symbol, Decimal(0))
+        if own != told:
+            detail = f"our ledger has {own} {symbol}, the venue {told}"
+            yield Break(kind=BreakKind.POSITION, subject=symbol, ours=own, theirs=told, detail=detail)
     for order in ours.orders:
         if order.client_order_id in theirs.answers:
             yield from _about(order, theirs.answers[order.client_order_id])

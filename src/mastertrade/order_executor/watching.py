@@ -9,13 +9,14 @@ from typing import TypeVar
 from uuid import UUID
 
 from mastertrade.domain.orders import Fill, Order, OrderStatus
-from mastertrade.exchanges.exchange import Venue, VenueOrder
+from mastertrade.exchanges.exchange import SwapVenue, Venue, VenueOrder
 from mastertrade.order_executor.answers import Silence, is_absent
 from mastertrade.order_executor.books import Books
 from mastertrade.order_executor.config import ExecutorSettings
 from mastertrade.order_executor.postgres_database import ExecutorPostgresDatabase
 from mastertrade.order_executor.reconciliation import AccountState, Break, Ours, Theirs, compare, is_ours
 from mastertrade.order_executor.sending import Sender
+from mastertrade.order_executor.settlements import Settlements
 from mastertrade.shared.clock import Clock
 from mastertrade.shared.errors import DatabaseBusy, DatabaseDown, DatabaseError, LeaseLost
 from mastertrade.shared.postgres_manager import PostgresManager
@@ -62,6 +63,7 @@ class Watcher:
         self._database = database
         self._books = books
         self._sender = sender
+        self._settlements = Settlements(account_id, clock=clock, manager=manager, database=database)
         self._since = clock.now()
         self._cursor: str | None = None
         self._state = AccountState.RECOVERING
@@ -155,15 +157,24 @@ class Watcher:
     async def _compare(
         self, resting: Sequence[VenueOrder], answers: Mapping[str, VenueOrder | None], ended: Mapping[str, OrderStatus]
     ) -> None:
+        positions: Mapping[str, Decimal] = {}
+        symbols = await self._settlements.symbols() if isinstance(self._venue, SwapVenue) else []
+        if isinstance(self._venue, SwapVenue):
+            await self._answer(self._settlements.book(self._venue, symbols))
+            positions = await self._answer(self._venue.positions(symbols))
         balances = await self._answer(self._venue.balances())
-        if await self._book_fills() > 0:
+        booked = await self._book_fills()
+        if isinstance(self._venue, SwapVenue):
+            booked += await self._answer(self._settlements.book(self._venue, symbols))
+        if booked > 0:
             return  # balances from before or after them: the next look compares
         ours = Ours(
             orders=await self._active(),
             ended=ended,
             balances=await self._database.account_totals(self._manager, self._account_id),
+            positions=await self._settlements.contracts(),
         )
-        found = compare(ours, Theirs(resting=resting, answers=answers, balances=balances))
+        found = compare(ours, Theirs(resting=resting, answers=answers, balances=balances, positions=positions))
         self._compared_at, self._has_doubts = self._clock.now(), any(one.blocks for one in found)
         before = self._state
         self._state = await self._database.record_comparison(

@@ -33,7 +33,7 @@ BEGIN
     IF p_quantity = 0 THEN
         RETURN;
     END IF;
-    FOR v_fill IN SELECT t.*, i.base, i.quote, s.position_id
+    FOR v_fill IN SELECT t.*, i.base, i.quote, i.kind, s.position_id
                     FROM trades t JOIN instruments i ON i.id = t.instrument_id LEFT JOIN strategy_trades s ON s.trade_id = t.id
                    WHERE t.order_id = p_order_id AND t.is_inferred ORDER BY t.ledger_entry_id LOOP
         v_part := least(v_fill.quantity, p_quantity - take_back_inferred.quantity);
@@ -41,12 +41,18 @@ BEGIN
         -- The parts of a fill add up to what it was booked with, to the last digit.
         v_paid := round(v_fill.quantity * v_fill.price, 18) - round((v_fill.quantity - v_part) * v_fill.price, 18);
         v_sign := CASE v_fill.side WHEN 'BUY' THEN 1 ELSE -1 END;
-        v_entry := post_entry(v_fill.account_id, 'fill', v_fill.id::text || ':' || p_fill_id::text, p_at,
-            ARRAY['asset:spot', 'exchange:trade', 'asset:spot', 'exchange:trade'],
-            ARRAY[v_fill.base, v_fill.base, v_fill.quote, v_fill.quote],
-            ARRAY[-v_sign * v_part, v_sign * v_part, v_sign * v_paid, -v_sign * v_paid]);
-        PERFORM move_free_balance(v_fill.account_id, v_fill.base, -v_sign * v_part, p_at),
-                move_free_balance(v_fill.account_id, v_fill.quote, v_sign * v_paid, p_at);
+        IF v_fill.kind = 'swap' THEN  -- what it realised is settled from all fills, when the real one is booked
+            v_entry := post_entry(v_fill.account_id, 'fill', v_fill.id::text || ':' || p_fill_id::text, p_at,
+                ARRAY['asset:contract', 'exchange:trade'], ARRAY[v_fill.symbol, v_fill.symbol],
+                ARRAY[-v_sign * v_part, v_sign * v_part]);
+        ELSE
+            v_entry := post_entry(v_fill.account_id, 'fill', v_fill.id::text || ':' || p_fill_id::text, p_at,
+                ARRAY['asset:spot', 'exchange:trade', 'asset:spot', 'exchange:trade'],
+                ARRAY[v_fill.base, v_fill.base, v_fill.quote, v_fill.quote],
+                ARRAY[-v_sign * v_part, v_sign * v_part, v_sign * v_paid, -v_sign * v_paid]);
+            PERFORM move_free_balance(v_fill.account_id, v_fill.base, -v_sign * v_part, p_at),
+                    move_free_balance(v_fill.account_id, v_fill.quote, v_sign * v_paid, p_at);
+        END IF;
         INSERT INTO reversed_fills (fill_id, order_id, quantity, price, replaced_by, ledger_entry_id, occurred_at)
         VALUES (v_fill.id, p_order_id, v_part, v_fill.price, p_fill_id, v_entry, p_at);
         IF v_part = v_fill.quantity THEN
@@ -69,16 +75,23 @@ DECLARE
     v_fill record;
 BEGIN
     held := 0; cost := 0;
-    FOR v_fill IN SELECT t.*, i.base, i.quote
+    FOR v_fill IN SELECT t.*, i.base, i.quote, i.kind,
+                         CASE WHEN t.commission_asset = i.quote THEN t.commission ELSE 0 END
+                             + round(t.commission * coalesce(t.commission_rate, 0), 18) AS quote_fee
                     FROM trades t JOIN orders o ON o.id = t.order_id JOIN instruments i ON i.id = t.instrument_id
                    WHERE o.strategy_id = p_strategy AND t.account_id = p_account AND t.instrument_id = p_instrument
                    ORDER BY coalesce(t.place, t.ledger_entry_id), t.ledger_entry_id LOOP
         trade_id := v_fill.id;
+        IF v_fill.kind = 'swap' THEN
+            SELECT a.held, a.cost, a.realized INTO held, cost, realized
+              FROM contracts_after_fill(held, cost, CASE v_fill.side WHEN 'BUY' THEN v_fill.quantity ELSE -v_fill.quantity END,
+                                        v_fill.price, v_fill.quote_fee) a;
+            RETURN NEXT;
+            CONTINUE;
+        END IF;
         SELECT a.held, a.cost, a.realized INTO held, cost, realized
           FROM position_after_fill(v_fill.side, held, cost, v_fill.quantity, v_fill.price,
-            CASE WHEN v_fill.commission_asset = v_fill.base THEN v_fill.commission ELSE 0 END,
-            CASE WHEN v_fill.commission_asset = v_fill.quote THEN v_fill.commission ELSE 0 END
-                + round(v_fill.commission * coalesce(v_fill.commission_rate, 0), 18)) a;
+            CASE WHEN v_fill.commission_asset = v_fill.base THEN v_fill.commission ELSE 0 END, v_fill.quote_fee) a;
         RETURN NEXT;
     END LOOP;
 END $$;
@@ -107,7 +120,8 @@ BEGIN
          WHERE t.id = v_after.trade_id AND t.realized_pnl IS DISTINCT FROM v_after.realized;
         UPDATE strategy_trades s
            SET pnl = v_after.realized,
-               return_pct = CASE WHEN s.side = 'SELL' AND v_before > v_cost THEN (v_after.realized / (v_before - v_cost))::float8 END
+               return_pct = CASE WHEN abs(v_before) > abs(v_cost) AND v_before * v_cost >= 0
+                                 THEN (v_after.realized / abs(v_before - v_cost))::float8 END
          WHERE s.trade_id = v_after.trade_id AND s.pnl <> v_after.realized;
     END LOOP;
     SELECT s.* INTO v_position FROM strategy_positions s
@@ -116,12 +130,13 @@ BEGIN
     IF NOT FOUND THEN
         RETURN;  -- a sale of what was never held made no position
     END IF;
-    entry_price := CASE WHEN held > 0 THEN round(v_cost / held, 12) ELSE v_position.entry_price END;
+    entry_price := CASE WHEN held <> 0 THEN round(v_cost / held, 12) ELSE v_position.entry_price END;
     v_total := v_total - (SELECT sum(s.realized_pnl) FROM strategy_positions s
                            WHERE s.strategy_id = p_strategy AND s.account_id = p_account AND s.instrument_id = p_instrument);
     UPDATE strategy_positions s
-       SET quantity = settle_position.held, cost = v_cost, entry_price = settle_position.entry_price,
-           realized_pnl = s.realized_pnl + v_total,
+       SET quantity = abs(settle_position.held), cost = v_cost, entry_price = settle_position.entry_price,
+           realized_pnl = s.realized_pnl + v_total, side = CASE WHEN settle_position.held < 0 THEN 'short'
+               WHEN settle_position.held > 0 THEN 'long' ELSE s.side END,
            unrealized_pnl = round(settle_position.held * coalesce(s.current_price, 0), 18) - v_cost,
            status = CASE WHEN settle_position.held = 0 THEN 'closed' ELSE 'open' END, updated_at = p_at,
            closed_at = CASE WHEN settle_position.held = 0 THEN coalesce(s.closed_at, p_at) END

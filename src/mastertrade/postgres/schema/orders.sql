@@ -176,6 +176,9 @@ COMMENT ON COLUMN trades.is_inferred IS
 CREATE INDEX IF NOT EXISTS trades_inferred ON trades (account_id) WHERE is_inferred;
 ALTER TABLE trades ADD COLUMN IF NOT EXISTS place bigint;
 COMMENT ON COLUMN trades.place IS 'the ledger entry of the inferred fill whose place it took: positions are made in this order';
+ALTER TABLE trades ADD COLUMN IF NOT EXISTS venue_pnl amount;
+COMMENT ON COLUMN trades.venue_pnl IS
+    'of a swap: what the venue booked into the wallet for the part that closed, fee aside; NULL: it did not say, ours stands';
 CREATE INDEX IF NOT EXISTS trades_by_order ON trades (order_id);
 CREATE INDEX IF NOT EXISTS trades_by_symbol ON trades (symbol, trade_time DESC);
 CREATE INDEX IF NOT EXISTS trades_by_time ON trades (trade_time DESC);
@@ -196,7 +199,8 @@ CREATE TABLE IF NOT EXISTS venue_cursors (
     cursor      text NOT NULL,
     updated_at  timestamptz NOT NULL
 );
-COMMENT ON TABLE venue_cursors IS 'order_executor: up to which fill the venue''s own list has been applied';
+ALTER TABLE venue_cursors ADD COLUMN IF NOT EXISTS funding text NOT NULL DEFAULT '';
+COMMENT ON TABLE venue_cursors IS 'order_executor: up to which fill, and which funding payment, the venue''s own lists have been applied';
 
 CREATE TABLE IF NOT EXISTS strategy_positions (
     id              uuid PRIMARY KEY DEFAULT gen_random_uuid(),
@@ -224,7 +228,10 @@ CREATE TABLE IF NOT EXISTS strategy_positions (
 CREATE UNIQUE INDEX IF NOT EXISTS strategy_positions_one_open
     ON strategy_positions (strategy_id, instrument_id, account_id) WHERE status = 'open';
 CREATE INDEX IF NOT EXISTS strategy_positions_by_status ON strategy_positions (strategy_id, status);
-COMMENT ON TABLE strategy_positions IS 'order_executor: what each strategy holds, moved by fills alone; entry_price is cost per unit, fees included';
+ALTER TABLE strategy_positions ADD COLUMN IF NOT EXISTS funding amount NOT NULL DEFAULT 0;
+COMMENT ON COLUMN strategy_positions.funding IS 'of a swap: what its settlements paid (below 0) and brought; not in realized_pnl';
+COMMENT ON TABLE strategy_positions IS
+    'order_executor: what each strategy holds, moved by fills alone; entry_price is cost per unit, fees included, and the cost of a short is below 0';
 
 CREATE TABLE IF NOT EXISTS strategy_trades (
     id           uuid PRIMARY KEY DEFAULT gen_random_uuid(),
@@ -401,7 +408,8 @@ BEGIN
 END $$;
 
 -- Takes over an order that stands at the venue and not in our books: one of ours whose row was lost, or somebody else's on the
--- same account. It belongs to no strategy. NULL when its id or its market is not free here.
+-- same account. It belongs to no strategy, but for what reduces contracts that one strategy alone holds: a venue that liquidates
+-- takes them from it. NULL when its id or its market is not free here.
 CREATE OR REPLACE FUNCTION adopt_order(
     p_account_id uuid, p_symbol text, p_client_order_id text, p_exchange_order_id text, p_side text, p_quantity numeric,
     p_price numeric, p_origin text, p_at timestamptz
@@ -410,16 +418,21 @@ DECLARE
     v_id uuid := gen_random_uuid();
     v_account accounts;
     v_instrument int;
+    v_holders uuid[];
 BEGIN
     SELECT * INTO STRICT v_account FROM accounts WHERE id = p_account_id;
     SELECT i.id INTO v_instrument FROM instruments i WHERE i.venue = v_account.venue AND i.symbol = p_symbol;
     IF v_instrument IS NULL THEN
         RETURN NULL;
     END IF;
+    SELECT array_agg(s.strategy_id) INTO v_holders FROM strategy_positions s
+     WHERE v_account.kind = 'swap' AND s.account_id = p_account_id AND s.instrument_id = v_instrument AND s.status = 'open'
+       AND (s.side = 'long') = (p_side = 'SELL');
     PERFORM set_step_cause('venue', jsonb_build_object('origin', p_origin));
-    INSERT INTO orders (id, client_order_id, exchange_order_id, account_id, instrument_id, symbol, order_type, side, quantity,
-                        price, environment, order_time, metadata)
-    VALUES (v_id, p_client_order_id, p_exchange_order_id, p_account_id, v_instrument, p_symbol,
+    INSERT INTO orders (id, client_order_id, exchange_order_id, account_id, instrument_id, strategy_id, symbol, order_type, side,
+                        quantity, price, environment, order_time, metadata)
+    VALUES (v_id, p_client_order_id, p_exchange_order_id, p_account_id, v_instrument,
+            CASE WHEN cardinality(v_holders) = 1 THEN v_holders[1] END, p_symbol,
             CASE WHEN p_price IS NULL THEN 'MARKET' ELSE 'LIMIT' END, p_side, p_quantity, p_price, v_account.environment, p_at,
             jsonb_build_object('origin', p_origin))
     ON CONFLICT DO NOTHING;
@@ -472,12 +485,21 @@ BEGIN
     realized := round(p_price * p_quantity * v_sold / (p_quantity + p_base_fee), 18) - p_quote_fee - (p_cost - cost);
 END $$;
 
+-- The contracts of a strategy, shorts below 0.
+CREATE OR REPLACE FUNCTION signed_quantity(p_side text, p_quantity numeric) RETURNS numeric LANGUAGE sql IMMUTABLE AS $$
+    SELECT CASE p_side WHEN 'short' THEN -p_quantity ELSE p_quantity END;
+$$;
+
 -- Applies one fill to everything at once: fill row, ledger, balances, reservation, position, order. The same fill again is
--- 'duplicate'; the same identity with other numbers is 'conflict' and nothing is booked; 'unknown_order' likewise.
+-- 'duplicate'; the same identity with other numbers is 'conflict' and nothing is booked; 'unknown_order' likewise. Of a swap
+-- position_quantity is below 0 for a short, and one fill may close a position and open its opposite.
+-- squawk-ignore ban-drop-function -- what follows stands in its place
+DROP FUNCTION IF EXISTS apply_fill(
+    uuid, uuid, text, text, text, numeric, numeric, numeric, text, boolean, timestamptz, timestamptz, text);
 CREATE OR REPLACE FUNCTION apply_fill(
     p_fill_id uuid, p_account_id uuid, p_client_order_id text, p_exchange_order_id text, p_exchange_trade_id text,
     p_quantity numeric, p_price numeric, p_commission numeric, p_commission_asset text, p_is_maker boolean,
-    p_trade_time timestamptz, p_at timestamptz, p_source text,
+    p_trade_time timestamptz, p_at timestamptz, p_source text, p_venue_pnl numeric DEFAULT NULL,
     OUT outcome text, OUT order_id uuid, OUT strategy_id uuid, OUT signal_id uuid, OUT instrument_id int, OUT symbol text,
     OUT side text, OUT status text, OUT realized_pnl numeric, OUT position_quantity numeric, OUT position_entry_price numeric
 ) LANGUAGE plpgsql AS $$
@@ -502,6 +524,10 @@ DECLARE
     v_fee_of_position numeric;
     v_is_inferred boolean := p_source = 'inferred';
     v_taken record;
+    v_is_swap boolean;
+    v_before numeric := 0;
+    v_closed_cost numeric := 0;
+    v_wallet record;
 BEGIN
     SELECT o.* INTO v_order FROM orders o
      WHERE o.account_id = p_account_id AND o.client_order_id = p_client_order_id FOR UPDATE;
@@ -515,6 +541,7 @@ BEGIN
     -- one in which positions are rebuilt. The order's row comes first, as in every transaction that asks before it books.
     PERFORM 1 FROM accounts a WHERE a.id = p_account_id FOR NO KEY UPDATE;
     SELECT i.* INTO STRICT v_instrument FROM instruments i WHERE i.id = v_order.instrument_id;
+    v_is_swap := v_instrument.kind = 'swap';
 
     SELECT t.* INTO v_old FROM trades t
      WHERE t.account_id = p_account_id AND t.instrument_id = v_order.instrument_id
@@ -533,16 +560,24 @@ BEGIN
     v_taken := take_back_inferred(v_order.id, p_fill_id, CASE WHEN v_is_inferred THEN 0 ELSE p_quantity END, p_at);
 
     v_sign := CASE v_order.side WHEN 'BUY' THEN 1 ELSE -1 END;
-    v_base_fee := CASE WHEN p_commission_asset = v_instrument.base THEN p_commission ELSE 0 END;
+    v_base_fee := CASE WHEN p_commission_asset = v_instrument.base AND NOT v_is_swap THEN p_commission ELSE 0 END;
     v_quote_fee := CASE WHEN p_commission_asset = v_instrument.quote THEN p_commission ELSE 0 END;
-    IF p_commission <> 0 AND p_commission_asset NOT IN (v_instrument.base, v_instrument.quote) THEN
-        v_rate := commission_rate(v_instrument.venue, v_instrument.base, v_instrument.quote, p_commission_asset, p_trade_time);
+    IF p_commission <> v_base_fee + v_quote_fee THEN
+        v_rate := commission_rate(v_instrument.venue, CASE WHEN v_is_swap THEN v_instrument.quote ELSE v_instrument.base END,
+                                  v_instrument.quote, p_commission_asset, p_trade_time);
     END IF;
     v_other_fee := round(p_commission * coalesce(v_rate, 0), 18);
-    v_entry := post_entry(p_account_id, 'fill', p_fill_id::text, p_trade_time,
-        ARRAY['asset:spot', 'exchange:trade', 'asset:spot', 'exchange:trade', 'asset:spot', 'expense:fee'],
-        ARRAY[v_instrument.base, v_instrument.base, v_instrument.quote, v_instrument.quote, p_commission_asset, p_commission_asset],
-        ARRAY[v_sign * p_quantity, -v_sign * p_quantity, -v_sign * v_notional, v_sign * v_notional, -p_commission, p_commission]);
+    IF v_is_swap THEN
+        SELECT b.* INTO v_wallet FROM book_contracts(p_account_id, v_instrument.id, v_instrument.symbol, v_instrument.quote,
+            p_fill_id, v_sign * p_quantity, p_price, p_commission, p_commission_asset, p_venue_pnl, v_taken.quantity > 0,
+            p_trade_time) b;
+        v_entry := v_wallet.entry;
+    ELSE
+        v_entry := post_entry(p_account_id, 'fill', p_fill_id::text, p_trade_time,
+            ARRAY['asset:spot', 'exchange:trade', 'asset:spot', 'exchange:trade', 'asset:spot', 'expense:fee'],
+            ARRAY[v_instrument.base, v_instrument.base, v_instrument.quote, v_instrument.quote, p_commission_asset, p_commission_asset],
+            ARRAY[v_sign * p_quantity, -v_sign * p_quantity, -v_sign * v_notional, v_sign * v_notional, -p_commission, p_commission]);
+    END IF;
 
     realized_pnl := 0; position_quantity := 0; position_entry_price := 0;
     v_position_id := v_taken.position_id;
@@ -551,39 +586,53 @@ BEGIN
          WHERE s.strategy_id = v_order.strategy_id AND s.instrument_id = v_order.instrument_id
            AND s.account_id = p_account_id AND s.status = 'open' FOR UPDATE;
         v_position_id := v_position.id;
-        SELECT a.held, a.cost, a.realized INTO v_held, v_cost, realized_pnl
-          FROM position_after_fill(v_order.side, coalesce(v_position.quantity, 0), coalesce(v_position.cost, 0),
-                                   p_quantity, p_price, v_base_fee, v_quote_fee + v_other_fee) a;
+        v_before := signed_quantity(v_position.side, coalesce(v_position.quantity, 0));
+        IF v_is_swap THEN
+            SELECT a.held, a.cost, a.realized, a.closed_cost INTO v_held, v_cost, realized_pnl, v_closed_cost
+              FROM contracts_after_fill(v_before, coalesce(v_position.cost, 0), v_sign * p_quantity, p_price,
+                                        v_quote_fee + v_other_fee) a;
+        ELSE
+            SELECT a.held, a.cost, a.realized INTO v_held, v_cost, realized_pnl
+              FROM position_after_fill(v_order.side, v_before, coalesce(v_position.cost, 0),
+                                       p_quantity, p_price, v_base_fee, v_quote_fee + v_other_fee) a;
+            v_closed_cost := greatest(coalesce(v_position.cost, 0) - v_cost, 0);
+        END IF;
         position_quantity := v_held;
-        position_entry_price := CASE WHEN v_held > 0 THEN round(v_cost / v_held, 12) ELSE coalesce(v_position.entry_price, 0) END;
-        IF v_position_id IS NULL AND v_held > 0 THEN
-            v_position_id := gen_random_uuid();
-            INSERT INTO strategy_positions (id, strategy_id, account_id, instrument_id, symbol, environment, quantity, cost,
-                                            entry_price, current_price, opened_at, updated_at)
-            VALUES (v_position_id, v_order.strategy_id, p_account_id, v_order.instrument_id, v_order.symbol, v_order.environment,
-                    v_held, v_cost, position_entry_price, p_price, p_trade_time, p_trade_time);
-        ELSIF v_position_id IS NOT NULL THEN
+        position_entry_price := CASE WHEN v_held <> 0 THEN round(v_cost / v_held, 12) ELSE coalesce(v_position.entry_price, 0) END;
+        IF v_position_id IS NOT NULL AND v_held * v_before >= 0 THEN
             UPDATE strategy_positions AS s
-               SET quantity = v_held, cost = v_cost, entry_price = position_entry_price, current_price = p_price,
+               SET quantity = abs(v_held), cost = v_cost, entry_price = position_entry_price, current_price = p_price,
                    unrealized_pnl = round(v_held * p_price, 18) - v_cost, realized_pnl = s.realized_pnl + apply_fill.realized_pnl,
                    status = CASE WHEN v_held = 0 THEN 'closed' ELSE 'open' END, updated_at = p_trade_time,
                    closed_at = CASE WHEN v_held = 0 THEN p_trade_time END
              WHERE s.id = v_position_id;
+        ELSIF v_held <> 0 THEN
+            -- The first fill of a position; one that turned the other way round ends with it.
+            UPDATE strategy_positions AS s
+               SET quantity = 0, cost = 0, current_price = p_price, unrealized_pnl = 0,
+                   realized_pnl = s.realized_pnl + apply_fill.realized_pnl, status = 'closed', updated_at = p_trade_time,
+                   closed_at = p_trade_time
+             WHERE s.id = v_position_id;
+            INSERT INTO strategy_positions (id, strategy_id, account_id, instrument_id, symbol, side, environment, quantity, cost,
+                                            entry_price, current_price, opened_at, updated_at)
+            VALUES (gen_random_uuid(), v_order.strategy_id, p_account_id, v_order.instrument_id, v_order.symbol,
+                    CASE WHEN v_held > 0 THEN 'long' ELSE 'short' END, v_order.environment, abs(v_held), v_cost,
+                    position_entry_price, p_price, p_trade_time, p_trade_time)
+            RETURNING id INTO v_position_id;
         END IF;
     END IF;
     INSERT INTO trades (id, order_id, account_id, instrument_id, exchange_trade_id, exchange_order_id, symbol, side, quantity, price,
                         commission, commission_asset, commission_rate, is_maker, trade_time, realized_pnl, ledger_entry_id,
-                        is_inferred, place)
+                        is_inferred, place, venue_pnl)
     VALUES (p_fill_id, v_order.id, p_account_id, v_order.instrument_id, p_exchange_trade_id, p_exchange_order_id, v_order.symbol,
             v_order.side, p_quantity, p_price, p_commission, p_commission_asset, v_rate, p_is_maker, p_trade_time, realized_pnl,
-            v_entry, v_is_inferred, v_taken.place);
+            v_entry, v_is_inferred, v_taken.place, CASE WHEN v_is_swap THEN p_venue_pnl END);
     IF v_order.strategy_id IS NOT NULL THEN
         v_fee_of_position := v_quote_fee + v_other_fee + round(v_base_fee * p_price, 18);
         INSERT INTO strategy_trades (strategy_id, position_id, trade_id, symbol, side, quantity, price, fees, pnl, return_pct, executed_at)
         VALUES (v_order.strategy_id, v_position_id, p_fill_id, v_order.symbol, v_order.side, p_quantity, p_price, v_fee_of_position,
                 apply_fill.realized_pnl,
-                CASE WHEN v_order.side = 'SELL' AND coalesce(v_position.cost, 0) > v_cost
-                     THEN (apply_fill.realized_pnl / (v_position.cost - v_cost))::float8 END, p_trade_time);
+                CASE WHEN v_closed_cost <> 0 THEN (apply_fill.realized_pnl / abs(v_closed_cost))::float8 END, p_trade_time);
     END IF;
     IF v_taken.quantity > 0 AND v_order.strategy_id IS NOT NULL THEN
         SELECT a.realized, a.held, a.entry_price INTO realized_pnl, position_quantity, position_entry_price
@@ -592,7 +641,17 @@ BEGIN
 
     -- What leaves the account is taken from the reservation first, and from the free balance beyond it. Near the end, since
     -- every judge of the account waits for its balances.
-    IF v_order.side = 'BUY' THEN
+    IF v_is_swap THEN
+        IF v_taken.quantity > 0 THEN
+            PERFORM settle_contracts(p_account_id, v_instrument.id, v_instrument.quote, p_fill_id, p_at);
+        END IF;
+        v_covered := consume_reservation(v_order.reservation_id, coalesce((
+            SELECT CASE WHEN v_order.filled_quantity + p_quantity >= v_order.quantity THEN r.remaining
+                        ELSE round(r.amount * p_quantity / v_order.quantity, 18) END
+              FROM reservations r WHERE r.id = v_order.reservation_id), 0), p_at);
+        PERFORM move_margin(p_account_id, v_instrument.quote, v_covered + v_wallet.realized - v_wallet.margin - v_quote_fee,
+                            v_wallet.margin, p_at);
+    ELSIF v_order.side = 'BUY' THEN
         v_covered := consume_reservation(v_order.reservation_id, v_notional + v_quote_fee, p_at);
         PERFORM move_free_balance(p_account_id, v_instrument.quote, v_covered - v_notional - v_quote_fee, p_at);
         PERFORM move_free_balance(p_account_id, v_instrument.base, p_quantity - v_base_fee, p_at);
@@ -601,7 +660,7 @@ BEGIN
         PERFORM move_free_balance(p_account_id, v_instrument.base, v_covered - p_quantity - v_base_fee, p_at);
         PERFORM move_free_balance(p_account_id, v_instrument.quote, v_notional - v_quote_fee, p_at);
     END IF;
-    IF p_commission <> 0 AND p_commission_asset NOT IN (v_instrument.base, v_instrument.quote) THEN
+    IF p_commission <> v_base_fee + v_quote_fee THEN
         PERFORM move_free_balance(p_account_id, p_commission_asset, -p_commission, p_at);
     END IF;
 
@@ -641,7 +700,7 @@ SELECT account_id, asset, coalesce(b.total, 0) AS balance, coalesce(l.total, 0) 
   FROM (SELECT account_id, asset, free_balance + locked_balance AS total FROM portfolio_balances) b
   FULL JOIN (SELECT e.account_id, x.asset, sum(x.amount) AS total
                FROM ledger_lines x JOIN ledger_entries e ON e.id = x.entry_id
-              WHERE x.account = 'asset:spot' GROUP BY 1, 2) l USING (account_id, asset);
+              WHERE x.account IN ('asset:spot', 'asset:margin') GROUP BY 1, 2) l USING (account_id, asset);
 COMMENT ON VIEW v_balance_check IS 'order_executor: balances against the ledger';
 
 -- Every strategy's position computed anew from its fills, beside what is stored; a row with a difference is a defect.
@@ -664,7 +723,7 @@ BEGIN
         END LOOP;
         strategy_id := v_group.strategy_id; account_id := v_group.account_id; instrument_id := v_group.instrument_id;
         rebuilt := v_held; rebuilt_realized := v_realized;
-        SELECT coalesce(sum(s.quantity), 0), coalesce(sum(s.realized_pnl), 0) INTO stored, stored_realized
+        SELECT coalesce(sum(signed_quantity(s.side, s.quantity)), 0), coalesce(sum(s.realized_pnl), 0) INTO stored, stored_realized
           FROM strategy_positions s WHERE s.strategy_id = v_group.strategy_id AND s.account_id = v_group.account_id
            AND s.instrument_id = v_group.instrument_id;
         is_equal := (stored, stored_realized) = (rebuilt, rebuilt_realized);

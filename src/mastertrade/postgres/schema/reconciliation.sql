@@ -30,12 +30,14 @@ CREATE TABLE IF NOT EXISTS reconciliation_breaks (
     waive_reason  text,
     closed_at     timestamptz,
     closed_by     text,
-    CONSTRAINT reconciliation_breaks_kind_is_known
-        CHECK (kind IN ('balance', 'order_gone', 'order_differs', 'missing_fills', 'foreign_order')),
     CONSTRAINT reconciliation_breaks_closed_says_by_whom CHECK ((closed_at IS NULL) = (closed_by IS NULL)),
     CONSTRAINT reconciliation_breaks_waived_says_by_whom
         CHECK ((waived_at IS NULL) = (waived_by IS NULL) AND (waived_at IS NULL) = (waive_reason IS NULL))
 );
+-- squawk-ignore ban-drop-constraint -- what follows allows more
+ALTER TABLE reconciliation_breaks DROP CONSTRAINT IF EXISTS reconciliation_breaks_kind_is_known;
+ALTER TABLE reconciliation_breaks ADD CONSTRAINT reconciliation_breaks_kind_is_known
+    CHECK (kind IN ('balance', 'order_gone', 'order_differs', 'missing_fills', 'foreign_order', 'position'));
 CREATE UNIQUE INDEX IF NOT EXISTS reconciliation_breaks_one_open
     ON reconciliation_breaks (account_id, kind, subject) WHERE closed_at IS NULL;
 CREATE INDEX IF NOT EXISTS reconciliation_breaks_by_account ON reconciliation_breaks (account_id, first_seen DESC);
@@ -130,7 +132,7 @@ BEGIN
                     WHERE account_id = p_account AND closed_at IS NULL AND kind = 'balance' AND (p_break IS NULL OR id = p_break)
                     ORDER BY subject FOR UPDATE LOOP
         v_difference := v_break.theirs - v_break.ours;
-        IF post_entry(p_account, 'adjustment', v_break.id::text, p_at, ARRAY['asset:spot', 'equity:adjustment'],
+        IF post_entry(p_account, 'adjustment', v_break.id::text, p_at, ARRAY[wallet_of(p_account), 'equity:adjustment'],
                       ARRAY[v_break.subject, v_break.subject], ARRAY[v_difference, -v_difference]) IS NOT NULL THEN
             PERFORM move_free_balance(p_account, v_break.subject, v_difference, p_at);
             v_count := v_count + 1;
