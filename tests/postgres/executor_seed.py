@@ -19,7 +19,7 @@ from mastertrade.quant.costs import Costs
 from mastertrade.shared.clock import ReplayClock
 from mastertrade.shared.failpoints import Failpoints
 from mastertrade.shared.postgres_manager import PostgresManager, Transaction
-from mastertrade.shared.serialization import new_id
+from mastertrade.shared.serialization import new_id, to_json_object
 
 START = datetime(2026, 1, 5, 12, 0, tzinfo=UTC)
 ROLE = "order_executor"
@@ -118,8 +118,8 @@ class Desk:
             )
             await tx.execute(
                 "INSERT INTO approvals (id, verdict_id, signal_id, strategy_id, account_id, instrument_id, side, "
-                "order_type, quantity, reduces, reservation_id, approved_at, valid_until, limit_price) "
-                "VALUES ($1, $2, $3, $4, $5, $6, $7, $13, $8, $9, $10, $11, $12, $14)",
+                "order_type, quantity, reduces, reservation_id, approved_at, valid_until, limit_price, terms) "
+                "VALUES ($1, $2, $3, $4, $5, $6, $7, $13, $8, $9, $10, $11, $12, $14, $15)",
                 approval_id,
                 verdict_id,
                 signal_id,
@@ -134,6 +134,7 @@ class Desk:
                 now + timedelta(seconds=valid_for_s),
                 type_.value,
                 price,
+                to_json_object(terms),
             )
         return OrderApproved(
             id=new_id(now),

@@ -22,14 +22,15 @@ HOOK_FAILED = "; on_dead_letter failed: "
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claim:
     """One event in the hand of one consumer. ``started`` counts the tries before this one, ``excused`` those of them
-    that failed for a reason outside of the event. ``has_others``: events of other keys may wait beside it."""
+    that failed for a reason outside of the event. ``has_others``: events of other keys may wait beside it.
+    ``payload`` may be JSON that nobody has read yet: what cannot be read is a fault of the event, not of its queue."""
 
     consumer: str
     sequence: int
     event_id: UUID
     event_type: str
     key: str
-    payload: Mapping[str, Any]
+    payload: Mapping[str, Any] | str
     is_seen: bool
     started: int
     excused: int

@@ -8,7 +8,7 @@ from mastertrade.domain.events import Event
 from mastertrade.messaging.attempts import Claim
 from mastertrade.messaging.bus import Subscription
 from mastertrade.shared.errors import BadData
-from mastertrade.shared.serialization import from_json_object
+from mastertrade.shared.serialization import from_json_object, load_json
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +57,8 @@ class Line:
     def event_of(self, claim: Claim) -> Event:
         if claim.event_type not in self.types:
             raise BadData(f"{self.consumer} has no handler for {claim.event_type}; it handles {', '.join(self.types)}")
-        return from_json_object(self.types[claim.event_type], claim.payload)
+        data = load_json(claim.payload) if isinstance(claim.payload, str) else claim.payload
+        return from_json_object(self.types[claim.event_type], data)
 
 
 class Lines:

@@ -1,6 +1,6 @@
 """The bus without a database: for pure tests and the simulation. Nothing in it outlives its store."""
 
-from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import datetime
 from functools import partial
@@ -108,7 +108,7 @@ class MemoryBus(DeliveringBus):
             attempts=claim.attempts,
             error=error,
             died_at=died_at,
-            payload=dict(claim.payload),
+            payload=dict(claim.payload) if isinstance(claim.payload, Mapping) else {},
         )
         self._outcomes[claim.consumer, claim.key] = partial(self.store.dead.append, letter)
 

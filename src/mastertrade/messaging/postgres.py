@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from functools import partial
+from typing import Any
 from uuid import uuid4
 
 from mastertrade.domain.events import Event
@@ -14,11 +15,12 @@ from mastertrade.messaging.delivery import DeliveringBus
 from mastertrade.messaging.lines import Line, Waiting
 from mastertrade.messaging.notifier import CHANNEL, Notifier
 from mastertrade.shared.clock import Clock
-from mastertrade.shared.errors import ConfigurationError
+from mastertrade.shared.errors import BadData, ConfigurationError
+from mastertrade.shared.exact_numbers import shortened
 from mastertrade.shared.listening import Listening
 from mastertrade.shared.postgres_manager import PostgresManager, Transaction
 from mastertrade.shared.queries import load_queries
-from mastertrade.shared.serialization import to_json_object
+from mastertrade.shared.serialization import load_json, to_json_object
 
 QUERIES = load_queries(__file__)
 
@@ -82,7 +84,7 @@ class PostgresBus(DeliveringBus):
 
     async def dead_letters(self, limit: int = 100) -> list[DeadLetter]:
         rows = await QUERIES.fetch(self._manager, "dead_letters", limit=limit)
-        return [DeadLetter(**row) for row in rows]
+        return [DeadLetter(**{**row, "payload": _shown(row["payload"])}) for row in rows]
 
     async def prune(self, *, older_than: timedelta = RETENTION, limit: int = PRUNE_LIMIT) -> int:
         """Forget up to ``limit`` old rows each of the outbox and the inbox; returns how many went. For a periodic job.
@@ -181,3 +183,12 @@ class PostgresBus(DeliveringBus):
                 "raise POSTGRES_POOL_MAX_SIZE"
             )
         return size - KEPT_CONNECTIONS
+
+
+def _shown(payload: str) -> dict[str, Any]:
+    """Of a dead letter, whatever was in it."""
+    try:
+        data = load_json(payload)
+    except BadData:
+        return {"unreadable": shortened(payload)}
+    return data if isinstance(data, dict) else {"no object": data}

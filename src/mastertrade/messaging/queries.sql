@@ -17,8 +17,10 @@ SELECT publish_event(x.event_id, x.event_type, x.key, x.payload, x.occurred_at, 
  ORDER BY x.place;
 
 -- name: claim_delivery
--- Why: take the next event in hand; the lock ends with the transaction, so a crash gives it back.
-SELECT * FROM claim_delivery(:consumer, :busy_keys);
+-- Why: take the next event in hand; the lock ends with the transaction, so a crash gives it back. The payload stays text:
+-- reading it may fail, and then its event is known and counted already.
+SELECT outbox_id, event_id, event_type, key, payload::text AS payload, is_seen, started, excused, last_error, has_others
+  FROM claim_delivery(:consumer, :busy_keys);
 
 -- name: count_attempt
 -- Why: committed before the handler runs, so that an event that kills the process is known by its tries.
@@ -63,8 +65,8 @@ SELECT * FROM waiting_deliveries(:consumers);
 SELECT pg_notify(:channel, :payload);
 
 -- name: dead_letters
--- Why: what people have to look at, newest first.
-SELECT event_id, event_type, consumer, attempts, error, died_at, payload
+-- Why: what people have to look at, newest first; as text, since some died because nobody can read them.
+SELECT event_id, event_type, consumer, attempts, error, died_at, payload::text AS payload
   FROM dead_letters ORDER BY died_at DESC, id DESC LIMIT :limit;
 
 -- name: prune_outbox

@@ -1,7 +1,7 @@
 """Typed persistence of the order executor: one method per named query."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
@@ -24,13 +24,30 @@ from mastertrade.domain.orders import (
 from mastertrade.exchanges.exchange import VenueOrder
 from mastertrade.order_executor.reconciliation import AccountState, Break
 from mastertrade.order_executor.steps import Begin, Begun, Book, FillOutcome, Move
+from mastertrade.shared.errors import BadData
 from mastertrade.shared.postgres_manager import Database, Transaction
 from mastertrade.shared.queries import load_queries
-from mastertrade.shared.serialization import new_id, to_json_object
+from mastertrade.shared.serialization import decode, new_id, to_json_object
 
 QUERIES = load_queries(Path(__file__).with_name("queries.sql"))
 FIRST_ATTEMPT = 1
 PAGE = 1_000
+APPROVAL_COLUMNS = (
+    "approval_id",
+    "verdict_id",
+    "signal_id",
+    "strategy_id",
+    "account_id",
+    "reservation_id",
+    "instrument_id",
+    "symbol",
+    "quantity",
+    "limit_price",
+    "reduces",
+    "approved_at",
+    "valid_until",
+)
+"""Of an approval as they are stored; the others need a conversion."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +87,8 @@ class ExecutorPostgresDatabase:
         self._fence: dict[str, Any] = {"role": lease and lease.role, "epoch": lease and lease.epoch}
 
     async def create_order(self, tx: Transaction, approval: ApprovedOrder, *, at: datetime) -> UUID | None:
-        """The new order's id; None when this approval already has its order."""
+        """The new order's id; None when this approval already has its order. BadData when it is not the approval that
+        is stored."""
         created: UUID | None = await QUERIES.fetchval(
             tx,
             "create_order",
@@ -82,6 +100,8 @@ class ExecutorPostgresDatabase:
             instrument_id=approval.instrument_id,
             strategy_id=approval.strategy_id,
             signal_id=approval.signal_id,
+            verdict_id=approval.verdict_id,
+            approved_at=approval.approved_at,
             reservation_id=approval.reservation_id,
             symbol=approval.symbol,
             order_type=approval.type.value,
@@ -97,7 +117,30 @@ class ExecutorPostgresDatabase:
             reduce_only=approval.terms.reduce_only,
             **self._fence,
         )
+        if created is None:
+            await self.require_stored(tx, approval)
         return created
+
+    async def require_stored(self, tx: Transaction, approval: ApprovedOrder) -> bool:
+        """Whether the approval has its order already. BadData names each field in which it is not what is stored."""
+        row = await QUERIES.fetchrow(tx, "approval_as_stored", approval_id=approval.approval_id)
+        if row is None:
+            raise BadData(
+                f"approval {approval.approval_id} is not stored: no order is made of it; only the risk manager approves"
+            )
+        stored = ApprovedOrder(
+            **{name: row[name] for name in APPROVAL_COLUMNS},
+            side=Side(row["side"]),
+            type=OrderType(row["order_type"]),
+            terms=decode(Terms, row["terms"]),
+        )
+        names = [field.name for field in fields(ApprovedOrder)]
+        other = [f"{name} {getattr(approval, name)!s:.80}, stored is {getattr(stored, name)!s:.80}"
+                 for name in names if getattr(approval, name) != getattr(stored, name)]  # fmt: skip
+        if other:
+            raise BadData(f"approval {approval.approval_id} is stored otherwise: {'; '.join(other)}; no order is made")
+        has_order: bool = row["has_order"]
+        return has_order
 
     async def order_by_id(self, db: Database, order_id: UUID) -> Order | None:
         row = await QUERIES.fetchrow(db, "orders_by_id", ids=[order_id])
@@ -309,8 +352,12 @@ class ExecutorPostgresDatabase:
     async def save_cursor(self, db: Database, account_id: UUID, cursor: str, *, at: datetime) -> None:
         await QUERIES.execute(db, "save_cursor", account_id=account_id, cursor=cursor, at=at, **self._fence)
 
-    async def release_reservation(self, tx: Transaction, reservation_id: UUID, *, at: datetime) -> None:
-        await QUERIES.fetchval(tx, "release_reservation", reservation_id=reservation_id, at=at, **self._fence)
+    async def give_up(self, tx: Transaction, approval: ApprovedOrder, *, at: datetime) -> None:
+        """Free what was reserved for an approval of which no order will be made. BadData when it is not the stored
+        one: then whose capital that is remains to be seen."""
+        if not await self.require_stored(tx, approval):
+            reservation = approval.reservation_id
+            await QUERIES.fetchval(tx, "release_reservation", reservation_id=reservation, at=at, **self._fence)
 
     async def create_account(
         self,

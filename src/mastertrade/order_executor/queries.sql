@@ -1,14 +1,30 @@
 -- name: create_order
--- Why: the order exists before it is sent; one approval and attempt is one order, whatever is delivered twice.
+-- Why: the order exists before it is sent; one approval and attempt is one order, whatever is delivered twice. Events are told by
+-- whoever can write one: only what the stored approval says too becomes an order.
 INSERT INTO orders (id, approval_id, attempt, client_order_id, account_id, instrument_id, strategy_id, signal_id, reservation_id,
                     symbol, order_type, side, quantity, price, reduces, environment, order_time, valid_until, time_in_force,
                     expires_at, post_only, reduce_only)
 SELECT :id, :approval_id, :attempt, :client_order_id, a.id, :instrument_id, :strategy_id, :signal_id, :reservation_id,
-       :symbol, :order_type, :side, :quantity, :price, :reduces, a.environment, :order_time, :valid_until,
+       :symbol, :order_type, :side, :quantity::numeric, :price::numeric, :reduces, a.environment, :order_time, :valid_until,
        :time_in_force, :expires_at, :post_only, :reduce_only
-  FROM require_lease(:role, :epoch), accounts a WHERE a.id = :account_id
+  FROM require_lease(:role, :epoch), accounts a, approvals p, instruments i
+ WHERE a.id = :account_id AND p.id = :approval_id AND i.id = p.instrument_id
+   AND (p.account_id, p.instrument_id, i.symbol, p.strategy_id, p.signal_id, p.reservation_id, p.side, p.order_type, p.reduces)
+     = (:account_id, :instrument_id, :symbol, :strategy_id, :signal_id, :reservation_id, :side, :order_type, :reduces)
+   AND (p.verdict_id, p.approved_at) = (:verdict_id::uuid, :approved_at::timestamptz)
+   AND (p.quantity, p.limit_price, p.valid_until) IS NOT DISTINCT FROM (:quantity::numeric, :price::numeric, :valid_until)
+   AND (coalesce(p.terms ->> 'time_in_force', 'GTC'), (p.terms ->> 'expires_at')::timestamptz,
+        coalesce((p.terms ->> 'post_only')::boolean, false), coalesce((p.terms ->> 'reduce_only')::boolean, false))
+       IS NOT DISTINCT FROM (:time_in_force, :expires_at, :post_only, :reduce_only)
 ON CONFLICT (approval_id, attempt) DO NOTHING
 RETURNING id;
+
+-- name: approval_as_stored
+-- Why: when an event made no order: it was made before, or the event tells of another approval than the one there is.
+SELECT p.id AS approval_id, p.verdict_id, p.signal_id, p.strategy_id, p.account_id, p.reservation_id, p.instrument_id, i.symbol,
+       p.side, p.order_type, p.quantity, p.limit_price, p.reduces, p.approved_at, p.valid_until, p.terms,
+       EXISTS (SELECT 1 FROM orders o WHERE o.approval_id = p.id) AS has_order
+  FROM approvals p JOIN instruments i ON i.id = p.instrument_id WHERE p.id = :approval_id;
 
 -- name: orders_by_id
 -- Why: what is about to be sent is read back from the row that is committed with it.

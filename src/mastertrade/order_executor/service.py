@@ -18,7 +18,7 @@ from mastertrade.order_executor.sending import Sender
 from mastertrade.order_executor.watching import Watcher
 from mastertrade.order_executor.writing import Writer
 from mastertrade.shared.clock import Clock
-from mastertrade.shared.errors import LeaseLost
+from mastertrade.shared.errors import BadData, LeaseLost
 from mastertrade.shared.failpoints import Failpoints
 from mastertrade.shared.postgres_manager import PostgresManager, Transaction
 
@@ -131,7 +131,10 @@ class OrderExecutor:
             tx.on_commit(partial(self._sender.submit, order_id))
 
     async def on_dead_letter(self, event: OrderApproved, tx: Transaction) -> None:
-        await self._database.release_reservation(tx, event.approval.reservation_id, at=self._clock.now())
+        try:
+            await self._database.give_up(tx, event.approval, at=self._clock.now())
+        except BadData as error:
+            log.error("nothing is released for an approval that is not ours", extra={"reason": str(error)})
 
     async def sync(self) -> None:
         """Bring our books and each venue together: mark what was left without an answer, book new fills, resolve what

@@ -7,16 +7,16 @@ from pathlib import Path
 from typing import Any
 
 from mastertrade.domain.events import OrderFilled
-from mastertrade.domain.orders import ApprovedOrder
+from mastertrade.domain.orders import ORDINARY, ApprovedOrder
 from mastertrade.domain.risk import Check, TradingMode, TradingState, Verdict
 from mastertrade.domain.strategy import Signal
 from mastertrade.risk_manager.book_rows import BookRows
 from mastertrade.risk_manager.judge import SizedOrder
 from mastertrade.risk_manager.limits import GLOBAL, ScopedLimit, parse_limit_scope
-from mastertrade.shared.errors import NotFound, UsageError
+from mastertrade.shared.errors import BadData, NotFound, UsageError
 from mastertrade.shared.postgres_manager import Database, Row, Transaction
 from mastertrade.shared.queries import load_queries
-from mastertrade.shared.serialization import to_json_object
+from mastertrade.shared.serialization import decimal_of, to_json_object
 
 QUERIES = load_queries(Path(__file__).with_name("queries.sql"))
 COMMITTED = "committed"
@@ -35,15 +35,33 @@ class RiskPostgresDatabase(BookRows):
     # --- judging ---
 
     async def begin_judging(self, tx: Transaction, signal: Signal) -> TradingMode:
-        """First of all: locks trading states and the account's judgements until the transaction ends."""
-        mode = await QUERIES.fetchval(
+        """First of all: locks trading states and the account's judgements until the transaction ends. NotFound for a
+        signal that is not stored, BadData for one that is stored otherwise."""
+        row = await QUERIES.fetchrow(
             tx,
             "begin_judging",
             account_id=signal.account_id,
             strategy_id=signal.strategy_id,
             instrument_id=signal.instrument_id,
+            symbol=signal.symbol,
+            signal_type=signal.type.value,
+            timeframe_s=signal.timeframe_s,
+            bar_close=signal.bar_close,
+            raised_at=signal.raised_at,
+            valid_until=signal.valid_until,
+            quantity=signal.quantity,
+            limit_price=signal.limit_price,
+            terms=to_json_object(signal.terms),
+            ordinary=to_json_object(ORDINARY),
+            price=decimal_of(signal.price),
+            signal_id=signal.id,
         )
-        return TradingMode(mode)
+        assert row is not None, "a SELECT without FROM"
+        if row["is_as_stored"] is None:
+            raise NotFound(f"signal {signal.id} is not stored: there is nothing to judge")
+        if not row["is_as_stored"]:
+            raise BadData(f"signal {signal.id} is stored otherwise than this event tells it: it is not judged")
+        return TradingMode(row["mode"])
 
     async def load_facts(self, tx: Transaction, signal: Signal, *, now: datetime) -> Row:
         """The row a case is made of. NotFound when the signal names what does not exist."""

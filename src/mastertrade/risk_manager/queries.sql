@@ -1,6 +1,14 @@
 -- name: begin_judging
--- Why: what is read after it stays true until the verdict commits, and a halt either is seen here or comes later.
-SELECT begin_judging(:account_id, :strategy_id, :instrument_id);
+-- Why: what is read after it stays true until the verdict commits, and a halt either is seen here or comes later. Events are told
+-- by whoever can write one: only a signal that is stored like this is judged.
+SELECT begin_judging(:account_id, :strategy_id, :instrument_id) AS mode,
+       (SELECT coalesce((s.account_id, s.strategy_id, s.instrument_id, s.symbol, s.signal_type, s.timeframe_s)
+             = (:account_id, :strategy_id, :instrument_id, :symbol, :signal_type, :timeframe_s)
+           AND (s.bar_close, s.timestamp, s.valid_until) = (:bar_close, :raised_at, :valid_until)
+           AND (s.quantity, s.limit_price) IS NOT DISTINCT FROM (:quantity, :limit_price)
+           AND CASE s.terms WHEN '{}' THEN :ordinary::jsonb ELSE s.terms END = :terms::jsonb
+           AND round(s.price, 10) = round(:price::numeric, 10), false)
+          FROM signals s WHERE s.id = :signal_id) AS is_as_stored;
 
 -- name: load_case
 -- Why: everything a judgement looks at, in one snapshot. Prices come from the stored candles, not from the marks, so that

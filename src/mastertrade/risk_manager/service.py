@@ -32,7 +32,7 @@ from mastertrade.risk_manager.postgres_database import ALREADY_JUDGED, COMMITTED
 from mastertrade.risk_manager.stop_keeper import StopKeeper
 from mastertrade.risk_manager.watch import RiskWatch
 from mastertrade.shared.clock import Clock
-from mastertrade.shared.errors import DatabaseBusy, NotFound, UsageError
+from mastertrade.shared.errors import BadData, DatabaseBusy, NotFound, UsageError
 from mastertrade.shared.postgres_manager import PostgresManager, Transaction
 from mastertrade.shared.retry import Backoff, retry
 from mastertrade.shared.serialization import new_id
@@ -163,8 +163,13 @@ class RiskManager(Service):
         )
 
     async def on_dead_letter(self, event: SignalRaised, tx: Transaction) -> None:
-        """A signal that could not be judged is disposed of all the same."""
+        """A signal that could not be judged is disposed of all the same, unless the event told of another one."""
         now = self._clock.now()
+        try:
+            await self._database.begin_judging(tx, event.signal)
+        except (BadData, NotFound) as error:
+            log.error("no verdict on a signal that is not as it is stored", extra={"reason": str(error)})
+            return
         verdict = Verdict(
             id=new_id(now),
             signal_id=event.signal.id,
