@@ -1,7 +1,7 @@
 """A server on this machine that answers as a venue does: by path; what it was asked is kept."""
 
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -50,6 +50,9 @@ Answer = Any
 """JSON data, a ``Trouble``, or a function of the request that gives one of them."""
 
 
+Talk = Callable[[str], Sequence[Any]]
+
+
 @dataclass(slots=True)
 class AnsweringVenue:
     """``answers``: by the end of a path, preceded by a method where both are meant."""
@@ -70,10 +73,21 @@ class AnsweringVenue:
 
 
 @asynccontextmanager
-async def answering(answers: Mapping[str, Answer]) -> AsyncIterator[AnsweringVenue]:
+async def answering(answers: Mapping[str, Answer], talk: Talk | None = None) -> AsyncIterator[AnsweringVenue]:
+    """``talk``: what is sent over a websocket in answer to each message that comes."""
     venue = AnsweringVenue(dict(answers))
 
+    async def converse(request: web.Request) -> web.StreamResponse:
+        socket = web.WebSocketResponse()
+        await socket.prepare(request)
+        async for message in socket:
+            for told in talk(message.data) if talk is not None else ():
+                await socket.send_str(told if isinstance(told, str) else json.dumps(told))
+        return socket
+
     async def handle(request: web.Request) -> web.StreamResponse:
+        if "upgrade" in request.headers.get("Connection", "").lower():
+            return await converse(request)
         body = await request.text()
         fields = dict(request.query) | _fields(body)
         asked = Asked(method=request.method, path=request.path, headers=dict(request.headers), given=fields)
@@ -120,9 +134,11 @@ class Booth:
 
 
 @asynccontextmanager
-async def booth(name: str, credentials: Credentials, answers: Mapping[str, Answer]) -> AsyncIterator[Booth]:
+async def booth(
+    name: str, credentials: Credentials, answers: Mapping[str, Answer], talk: Talk | None = None
+) -> AsyncIterator[Booth]:
     clock = ReplayClock(START)
-    async with answering(answers) as venue:
+    async with answering(answers, talk) as venue:
         client = CcxtVenue(name, credentials, clock=clock, url=venue.url)
         try:
             yield Booth(venue=venue, client=client, clock=clock)

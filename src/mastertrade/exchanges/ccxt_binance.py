@@ -40,10 +40,14 @@ class Binance(VenueRules):
     async def trades(self, client: Any, after: str, symbols: Sequence[str], now_ms: int) -> tuple[list[Told], str]:
         """The cursor names the last trade of each market; one that began with an opening leaves out what was traded
         before."""
+        known = [key for key in (json.loads(after) if after else {}) if key != OPENED]
+        return await self.trades_of(client, after, [*known, *symbols], now_ms)
+
+    async def trades_of(self, client: Any, after: str, symbols: Sequence[str], now_ms: int) -> tuple[list[Told], str]:
         cursor: dict[str, int] = json.loads(after) if after else {}
         opened_ms = cursor.get(OPENED, 0)
         fresh: list[Told] = []
-        for symbol in dict.fromkeys([*(key for key in cursor if key != OPENED), *symbols]):
+        for symbol in dict.fromkeys(symbols):
             for trade in await _page(client, symbol, cursor.get(symbol), opened_ms):
                 number = int(trade["id"])
                 if number > cursor.get(symbol, 0):
@@ -52,6 +56,15 @@ class Binance(VenueRules):
                         fresh.append(trade)
         fresh.sort(key=lambda trade: int(trade["timestamp"]))
         return fresh, json.dumps(cursor, sort_keys=True) if cursor else after
+
+    def is_listening(self, message: Any) -> bool:
+        result = message.get("result") if isinstance(message, dict) else None
+        return isinstance(result, dict) and "subscriptionId" in result
+
+    def is_stream_over(self, message: Any) -> bool:
+        """ccxt hears it, and goes on waiting for what will not come."""
+        event = message.get("event", message) if isinstance(message, dict) else None
+        return isinstance(event, dict) and event.get("e") in ("eventStreamTerminated", "listenKeyExpired")
 
     async def rights(self, client: Any) -> KeyRights | None:
         """Its testnet has no such question."""

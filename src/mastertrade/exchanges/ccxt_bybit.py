@@ -112,6 +112,9 @@ class Bybit(TradesByTime):
         asked = {"category": "spot", "symbol": client.market(symbol)["id"], "orderFilter": "Order", **named}
         await client.privatePostV5OrderCancel(asked)
 
+    def is_listening(self, message: Any) -> bool:
+        return isinstance(message, dict) and message.get("op") == "subscribe" and message.get("success") is True
+
     async def open_orders(self, client: Any, symbols: Sequence[str]) -> list[Told]:
         asked: dict[str, Any] = {"category": "spot", "openOnly": 0, "limit": ORDERS_A_PAGE}
         found = [

@@ -227,6 +227,11 @@ class Coinbase(TradesByTime):
         found = [_order(client, one) async for page in pages for one in page]
         return [one for one in found if one["symbol"] in symbols and one["status"] == "open"]
 
+    def is_listening(self, message: Any) -> bool:
+        if not isinstance(message, dict) or message.get("channel") != "subscriptions":
+            return False
+        return any("user" in (one.get("subscriptions") or {}) for one in message.get("events") or ())
+
     async def pages(self, client: Any, from_ms: int, to_ms: int | None) -> AsyncIterator[Sequence[Told]]:
         """Both ends are exclusive."""
         asked: dict[str, Any] = {"limit": FILLS_A_PAGE, "start_sequence_timestamp": client.iso8601(max(from_ms - 1, 0))}

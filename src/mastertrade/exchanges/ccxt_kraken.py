@@ -135,5 +135,10 @@ class Kraken(TradesByTime):
                 return
             asked = {**asked, "ofs": asked["ofs"] + len(told)}
 
+    def is_listening(self, message: Any) -> bool:
+        if not isinstance(message, dict) or message.get("method") != "subscribe" or message.get("success") is not True:
+            return False
+        return (message.get("result") or {}).get("channel") == "executions"
+
     async def rights(self, client: Any) -> KeyRights | None:
         return kraken_rights((await client.privatePostGetApiKeyInfo()).get("result") or {})

@@ -143,5 +143,8 @@ class Okx(TradesByTime):
         held = [one for account in told["data"] for one in account.get("details") or []]
         return {client.safe_currency_code(one["ccy"]): one["cashBal"] for one in held}
 
+    def is_listening(self, message: Any) -> bool:
+        return isinstance(message, dict) and message.get("event") == "subscribe"
+
     async def rights(self, client: Any) -> KeyRights | None:
         return okx_rights(((await client.privateGetAccountConfig()).get("data") or [{}])[0])

@@ -3,7 +3,7 @@ how trades are paged, what a key may do. ``VenueRules`` is what ccxt does alike 
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -192,6 +192,22 @@ class VenueRules(ABC):
 
     async def now_ms(self, client: Any) -> int:
         return int(await client.fetch_time())
+
+    async def trades_of(self, client: Any, after: str, symbols: Sequence[str], now_ms: int) -> tuple[list[Told], str]:
+        """As ``trades``, of these markets, where fewer markets are fewer questions."""
+        return await self.trades(client, after, symbols, now_ms)
+
+    def streams(self, client: Any) -> Sequence[Callable[[], Awaitable[Any]]]:
+        """What subscribes to the account's orders and fills, of a client with websockets."""
+        return (client.watch_orders,)
+
+    def is_listening(self, message: Any) -> bool:
+        """Whether a message of the websocket says that the last of these subscriptions stands."""
+        return False
+
+    def is_stream_over(self, message: Any) -> bool:
+        """Whether it says that no more will come, although the connection stays."""
+        return False
 
     async def rights(self, client: Any) -> KeyRights | None:
         """None: the venue does not tell."""

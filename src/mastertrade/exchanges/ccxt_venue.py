@@ -7,8 +7,8 @@ does not, leaves the outcome open."""
 import asyncio
 import json
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import aclosing, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -17,6 +17,7 @@ from functools import partial
 from typing import Any, Final
 
 from mastertrade.domain.orders import Fill, OrderStatus, OrderType, Side
+from mastertrade.exchanges.ccxt_account import streaming_client, watch_account
 from mastertrade.exchanges.ccxt_binance import OPENED, Binance
 from mastertrade.exchanges.ccxt_bybit import Bybit
 from mastertrade.exchanges.ccxt_coinbase import Coinbase
@@ -25,7 +26,15 @@ from mastertrade.exchanges.ccxt_library import REQUEST_TIMEOUT_S, open_client
 from mastertrade.exchanges.ccxt_okx import Okx
 from mastertrade.exchanges.ccxt_pacing import errand
 from mastertrade.exchanges.ccxt_rules import THEIRS, Credentials, Heard, Stamp, Told, VenueRules, stamp, stamped
-from mastertrade.exchanges.exchange import FillPage, NotSent, OrderTicket, VenueOrder, VenueRefused
+from mastertrade.exchanges.exchange import (
+    AccountNews,
+    FillPage,
+    Listening,
+    NotSent,
+    OrderTicket,
+    VenueOrder,
+    VenueRefused,
+)
 from mastertrade.exchanges.key_rights import KeyReport, KeysRefused
 from mastertrade.exchanges.request_budget import Purpose, RequestBudget
 from mastertrade.shared.clock import Clock
@@ -64,6 +73,7 @@ def key_parts(venue: str) -> tuple[str, ...]:
     return VENUES.get(venue, VenueRules).key_parts
 
 
+AskForTrades = Callable[[Any, str, Sequence[str], int], Awaitable[tuple[list[Told], str]]]
 _heard: ContextVar[list[Heard] | None] = ContextVar("heard", default=None)
 
 
@@ -100,6 +110,7 @@ class CcxtVenue:
             raise ConfigurationError(f"{venue} has no testnet: its accounts are of the environment production")
         self._name = venue
         self._environment = environment
+        self._url = url
         self._clock = clock
         self._ahead = timedelta(0)
         self._compared_at: datetime | None = None
@@ -207,9 +218,22 @@ class CcxtVenue:
         return tuple(self._order(one) for one in await self._rules.open_orders(self._client, symbols))
 
     async def fills(self, after: str, symbols: Sequence[str]) -> FillPage:
+        return await self._fills(self._rules.trades, after, symbols)
+
+    async def fills_of(self, after: str, symbols: Sequence[str]) -> FillPage:
+        return await self._fills(self._rules.trades_of, after, symbols)
+
+    async def watch_account(self) -> AsyncGenerator[Listening | AccountNews]:
+        await self._load()
+        client = streaming_client(self._client, url=self._url, options=self._rules.options)
+        async with aclosing(watch_account(client, self._rules, self._rules.our_id)) as news:
+            async for one in news:
+                yield one
+
+    async def _fills(self, ask: AskForTrades, after: str, symbols: Sequence[str]) -> FillPage:
         await self._load()
         now_ms = _ms(self._clock.now() + self._ahead)
-        trades, cursor = await self._rules.trades(self._client, after, symbols, now_ms)
+        trades, cursor = await ask(self._client, after, symbols, now_ms)
         return FillPage(fills=tuple([await self._fill(trade) for trade in trades]), cursor=cursor)
 
     async def opening(self) -> Opening:

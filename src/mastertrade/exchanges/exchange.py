@@ -1,6 +1,6 @@
 """The port to a venue: what every exchange must answer, and what each answer means."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -119,4 +119,39 @@ class SwapVenue(Venue, Protocol):
     async def funding(self, after: str, symbols: Sequence[str]) -> FundingPage:
         """What positions of these markets paid and received after the cursor; the empty one starts at the first
         payment."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Listening:
+    """From here on the stream tells what happens on the account. What happened before is for whoever asks."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccountNews:
+    """Something became of an order. ``is_over``: it can trade no more. ``client_order_id`` and ``exchange_trade_id``
+    are empty where the venue leaves them out.
+
+    It is a reason to ask and nothing else: no amounts are in it, so that a stream that says too much, too little or
+    something old can put nothing wrong into our books."""
+
+    symbol: str
+    exchange_order_id: str
+    client_order_id: str = ""
+    exchange_trade_id: str = ""
+    has_traded: bool = False
+    is_over: bool = False
+
+
+@runtime_checkable
+class StreamingVenue(Venue, Protocol):
+    """A venue that also tells by itself what becomes of the account's orders."""
+
+    def watch_account(self) -> AsyncGenerator[Listening | AccountNews]:
+        """``Listening`` once the venue has said that it will tell, then the news. A call is a connection of its own,
+        and ends with an error when that does; connecting again is the caller's. News may come twice, late or never."""
+        ...
+
+    async def fills_of(self, after: str, symbols: Sequence[str]) -> FillPage:
+        """As ``fills``, of these markets alone: those of which there is news. The cursor serves both."""
         ...

@@ -31,6 +31,8 @@ class FaultKind(StrEnum):
     """A message twice."""
     REORDER = "reorder"
     """A message after the one that follows it."""
+    EXPIRE = "expire"
+    """The account's own stream is over, and its connection stays: after the message nothing more comes."""
     SKIP = "skip"
     """A message is lost; in a stream of order-book changes that breaks the sequence."""
 
@@ -104,6 +106,9 @@ class FaultScript:
 
     def for_message(self, stream: str) -> Fault | None:
         return self._next(stream, MESSAGES)
+
+    def ends_stream(self, stream: str) -> bool:
+        return self._next(stream, frozenset({FaultKind.EXPIRE})) is not None
 
     def _next(self, name: str, kinds: frozenset[FaultKind]) -> Fault | None:
         chosen: Fault | None = None

@@ -5,7 +5,7 @@ a server and a simulation alike. Rules, codes and words are those of Binance's s
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Final
 
@@ -71,6 +71,16 @@ class Execution:
     is_maker: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Happened:
+    """What became of an order, as it stood then. ``execution``: by a trade."""
+
+    kind: str
+    order: Resting
+    time_ms: int
+    execution: Execution | None = None
+
+
 @dataclass(slots=True)
 class Holding:
     free: Decimal = Decimal(0)
@@ -88,6 +98,8 @@ class TradingAccount:
     fee: Decimal = FEE
     orders: list[Resting] = field(default_factory=list)
     executions: list[Execution] = field(default_factory=list)
+    happened: list[Happened] = field(default_factory=list)
+    """All of it, in this order: what the account's own stream tells."""
     asked: Counter[str] = field(default_factory=Counter)
     matched_ms: int | None = None
 
@@ -131,6 +143,7 @@ class TradingAccount:
             raise TradingRefused(REJECTED, "Order would immediately match and take.")
         self._lock(market, order, offers)
         self.orders.append(order)
+        self._note("NEW", order, now_ms)
         if life == "FOK" and at_once < quantity:
             return self._end(order, "EXPIRED", now_ms)
         for offered, amount in offers:
@@ -273,20 +286,20 @@ class TradingAccount:
             quote.free += amount * price - fee
         order.executed, order.spent, order.update_ms = order.executed + amount, order.spent + amount * price, time_ms
         order.status = "FILLED" if order.remaining == 0 else "PARTIALLY_FILLED"
-        self.executions.append(
-            Execution(
-                id=len(self.executions) + 1,
-                order_id=order.id,
-                symbol=order.symbol,
-                side=order.side,
-                price=price,
-                quantity=amount,
-                commission=fee,
-                commission_asset=asset,
-                time_ms=time_ms,
-                is_maker=is_maker,
-            )
+        execution = Execution(
+            id=len(self.executions) + 1,
+            order_id=order.id,
+            symbol=order.symbol,
+            side=order.side,
+            price=price,
+            quantity=amount,
+            commission=fee,
+            commission_asset=asset,
+            time_ms=time_ms,
+            is_maker=is_maker,
         )
+        self.executions.append(execution)
+        self._note("TRADE", order, time_ms, execution)
 
     def _end(self, order: Resting, status: str, now_ms: int) -> Resting:
         market = self.markets[order.symbol]
@@ -298,4 +311,8 @@ class TradingAccount:
         holding.locked -= amount
         holding.free += amount
         order.status, order.update_ms = status, now_ms
+        self._note(status, order, now_ms)
         return order
+
+    def _note(self, kind: str, order: Resting, time_ms: int, execution: Execution | None = None) -> None:
+        self.happened.append(Happened(kind, replace(order), time_ms, execution))

@@ -110,6 +110,21 @@ class PrivateRoutes:
         if not hmac.compare_digest(ours, signature):
             raise TradingRefused(BAD_SIGNATURE, "Signature for this request is not valid.")
         asked = dict(parse_qsl(unsigned, keep_blank_values=True))
+        self._check_time(asked)
+        return asked
+
+    def check_signed(self, given: Mapping[str, Any]) -> None:
+        """The same of parameters that came over a websocket: TradingRefused for a wrong key, signature or time."""
+        asked = {name: str(value) for name, value in given.items() if name != "signature"}
+        if not hmac.compare_digest(asked.get("apiKey", "").encode(), self._keys.api_key.encode()):
+            raise TradingRefused(BAD_KEY, "Invalid API-key, IP, or permissions for action.")
+        text = "&".join(f"{name}={value}" for name, value in sorted(asked.items()))
+        ours = hmac.new(self._keys.secret.encode(), text.encode(), hashlib.sha256).hexdigest()
+        if not hmac.compare_digest(ours.encode(), str(given.get("signature", "")).encode()):
+            raise TradingRefused(BAD_SIGNATURE, "Signature for this request is not valid.")
+        self._check_time(asked)
+
+    def _check_time(self, asked: Asked) -> None:
         sent_ms, window_ms = _whole(asked, "timestamp"), _whole(asked, "recvWindow", USUAL_WINDOW_MS)
         if window_ms > LONGEST_WINDOW_MS:
             raise TradingRefused(BAD_WINDOW, "recvWindow must be less than 60000")
@@ -118,7 +133,6 @@ class PrivateRoutes:
             raise TradingRefused(BAD_TIME, "Timestamp for this request was 1000ms ahead of the server's time.")
         if late_ms > window_ms:
             raise TradingRefused(BAD_TIME, "Timestamp for this request is outside of the recvWindow.")
-        return asked
 
     def _place(self, asked: Asked, now_ms: int) -> Any:
         order = self._account.place(

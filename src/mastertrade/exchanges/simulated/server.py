@@ -14,6 +14,7 @@ from mastertrade.exchanges.simulated.markets import LocalMarket
 from mastertrade.exchanges.simulated.matching import TradingAccount
 from mastertrade.exchanges.simulated.private import Keys, PrivateRoutes
 from mastertrade.exchanges.simulated.streams import Streams
+from mastertrade.exchanges.simulated.user_streams import UserStreams
 from mastertrade.exchanges.simulated.venue_time import VenueTime
 from mastertrade.shared.errors import UsageError
 
@@ -44,6 +45,9 @@ class SimulatedVenue:
         self.streams = Streams(self.markets, self.time, self.faults, cut_after_s=cut_after_s)
         self.account = TradingAccount.of(self.markets, money or {})
         self.private = None if keys is None else PrivateRoutes(self.account, keys, self.time, self.faults)
+        self.user_streams = (
+            None if self.private is None else UserStreams(self.account, self.private, self.time, self.faults)
+        )
         self._port = port
         self._runner: web.AppRunner | None = None
 
@@ -56,6 +60,8 @@ class SimulatedVenue:
         self._routes.add_to(application)
         if self.private is not None:
             self.private.add_to(application)
+        if self.user_streams is not None:
+            self.user_streams.add_to(application)
         self.streams.add_to(application)
         runner = web.AppRunner(application, access_log=None, shutdown_timeout=STOP_TIMEOUT_S)
         await runner.setup()
@@ -70,12 +76,16 @@ class SimulatedVenue:
             ) from error
         self._port = runner.addresses[0][1]
         await self.streams.start()
+        if self.user_streams is not None:
+            await self.user_streams.start()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.streams.stop()
+        if self.user_streams is not None:
+            await self.user_streams.stop()
         if self._runner is not None:
             await self._runner.cleanup()
 
@@ -83,6 +93,8 @@ class SimulatedVenue:
         """Let so much venue time pass at once, and tell every stream what happened in it."""
         self.time.advance(seconds)
         await self.streams.pump()
+        if self.user_streams is not None:
+            await self.user_streams.pump()
 
     def client_options(self) -> dict[str, Any]:
         """For ccxt: ``ccxt.async_support.binance(venue.client_options())`` talks to this venue and to no other."""

@@ -5,39 +5,34 @@ import contextlib
 import json
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from aiohttp import WSMsgType, web
 
 from mastertrade.exchanges.simulated.events import Event, Stream, events, parse_stream
-from mastertrade.exchanges.simulated.faults import Fault, FaultKind, FaultScript
+from mastertrade.exchanges.simulated.faults import FaultScript
 from mastertrade.exchanges.simulated.http import answer_instead
 from mastertrade.exchanges.simulated.markets import LocalMarket
 from mastertrade.exchanges.simulated.venue_time import VenueTime
+from mastertrade.exchanges.simulated.wire import SEND_TIMEOUT_S, Wire
 
 log = logging.getLogger(__name__)
 
 PUMP_S: Final = 0.02
 """How often the streams look at the venue's time."""
-SEND_TIMEOUT_S: Final = 5.0
-"""A client that does not read for so long is cut off."""
 MOST_STREAMS: Final = 1_024
 """Of one connection, as on Binance."""
 
 
 @dataclass(slots=True, eq=False)
 class _Connection:
-    request: web.Request
-    socket: web.WebSocketResponse
+    wire: Wire
     is_combined: bool
     opened_ms: int
     seen_ms: dict[Stream, int] = field(default_factory=dict)
     """Up to when each subscribed stream has been told."""
-    held: dict[Stream, str] = field(default_factory=dict)
-    """A message that waits for the next one of its stream to pass it."""
-    silent_until_s: float = 0.0
 
     def write(self, stream: Stream, body: dict[str, Any]) -> str:
         told: Any = {"stream": stream.name, "data": body} if self.is_combined else body
@@ -106,36 +101,10 @@ class Streams:
             told += [(event.time_ms, stream, event) for event in events(self._markets, stream, seen_ms, now_ms)]
             connection.seen_ms[stream] = now_ms
         for _, stream, event in sorted(told, key=lambda one: one[0]):
-            for text in self._after_faults(connection, stream, connection.write(stream, event.body)):
-                await connection.socket.send_str(text)
-            if connection not in self._open:
+            await connection.wire.tell(stream.name, connection.write(stream, event.body))
+            if not connection.wire.is_open:
+                self._open.discard(connection)
                 return
-
-    def _after_faults(self, connection: _Connection, stream: Stream, text: str) -> Iterator[str]:
-        """What is really sent in place of a message, and when it is over with the connection."""
-        if self._monotonic() < connection.silent_until_s:
-            return
-        fault = self._faults.for_message(stream.name)
-        waiting = connection.held.pop(stream, None)
-        match fault:
-            case None:
-                yield text
-            case Fault(kind=FaultKind.REPEAT):
-                yield text
-                yield text
-            case Fault(kind=FaultKind.TRUNCATE):
-                yield text[: len(text) // 2]
-            case Fault(kind=FaultKind.REORDER):
-                connection.held[stream] = text
-            case Fault(kind=FaultKind.SILENCE):
-                connection.silent_until_s = self._monotonic() + fault.seconds
-            case Fault(kind=FaultKind.DROP):
-                self._abort(connection)
-                return
-            case _:
-                pass  # the message is lost
-        if waiting is not None:
-            yield waiting
 
     async def _connect(self, request: web.Request) -> web.StreamResponse:
         fault = self._faults.for_answer(request.path)
@@ -144,7 +113,8 @@ class Streams:
         socket = web.WebSocketResponse(autoping=True)
         await socket.prepare(request)
         is_combined = "streams" in request.query
-        connection = _Connection(request, socket, is_combined, self._time.now_ms())
+        wire = Wire(request, socket, self._faults, self._monotonic)
+        connection = _Connection(wire, is_combined, self._time.now_ms())
         names = request.query.get("streams", request.match_info.get("name", "")).split("/")
         self._subscribe(connection, [name for name in names if "@" in name])
         self._open.add(connection)
@@ -166,7 +136,7 @@ class Streams:
             method, id = asked["method"], asked.get("id")
             names = [str(name) for name in asked.get("params") or ()]
         except (ValueError, TypeError, KeyError, AttributeError):
-            await connection.socket.send_json({"error": {"code": 3, "msg": "Invalid JSON: expected value"}})
+            await connection.wire.socket.send_json({"error": {"code": 3, "msg": "Invalid JSON: expected value"}})
             return
         answer: dict[str, Any] = {"result": None, "id": id}
         async with self._turn:  # nothing of a stream is told before its subscription is answered
@@ -182,7 +152,7 @@ class Streams:
             else:
                 answer = {"error": {"code": 2, "msg": f"Invalid request: unknown variant {method}"}, "id": id}
             with contextlib.suppress(ConnectionError):
-                await connection.socket.send_json(answer)
+                await connection.wire.socket.send_json(answer)
 
     def _subscribe(self, connection: _Connection, names: list[str]) -> bool:
         streams = [parse_stream(name) for name in names]
@@ -194,13 +164,6 @@ class Streams:
             connection.seen_ms.setdefault(stream, now_ms)
         return True
 
-    def _abort(self, connection: _Connection) -> None:
-        """As a cable that is pulled out: no close message."""
-        self._open.discard(connection)
-        if connection.request.transport is not None:
-            connection.request.transport.abort()
-
     async def _close(self, connection: _Connection) -> None:
         self._open.discard(connection)
-        with contextlib.suppress(Exception):
-            await asyncio.wait_for(connection.socket.close(), SEND_TIMEOUT_S)
+        await connection.wire.close()
