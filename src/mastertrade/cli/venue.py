@@ -48,14 +48,19 @@ def simulate(
         Path | None, typer.Option("--faults", metavar="FILE", help="A JSON list of what is to go wrong.")
     ] = None,
     money: Annotated[
-        float, typer.Option("--money", help="What its account begins with, of each asset that is paid with.", min=0.0)
+        float,
+        typer.Option(
+            "--money",
+            help="What its account begins with, spot and again for swaps, of each asset that is paid with.",
+            min=0.0,
+        ),
     ] = 10_000.0,
     as_json: Json = False,
 ) -> None:
     """Run a venue on this machine until Ctrl-C: candles, trades, books, tickers and funding over HTTP and websockets.
 
-    Any client for Binance's spot and swap markets can be pointed at it. One account trades there, with the keys that it
-    prints. Nothing leaves this machine.
+    Any client for Binance's spot and swap markets can be pointed at it. One account trades both there, with the keys
+    that it prints. Nothing leaves this machine.
     """
     listed = [one.strip().upper() for one in symbols.split(",")]
     run(_simulate(port, seed, listed, speed, faults, money, as_json), as_json=as_json)

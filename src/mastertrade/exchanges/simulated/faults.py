@@ -35,6 +35,8 @@ class FaultKind(StrEnum):
     """The account's own stream is over, and its connection stays: after the message nothing more comes."""
     SKIP = "skip"
     """A message is lost; in a stream of order-book changes that breaks the sequence."""
+    ERROR = "error"
+    """An answer with ``status`` and the venue's own ``code``; -1006 and -1007 leave open what became of an order."""
 
 
 ANSWERS = frozenset(
@@ -47,8 +49,10 @@ ANSWERS = frozenset(
         FaultKind.BAN,
         FaultKind.TRUNCATE,
         FaultKind.STALE,
+        FaultKind.ERROR,
     }
 )
+ROWS = frozenset({FaultKind.REPEAT, FaultKind.REORDER, FaultKind.SKIP})
 MESSAGES = frozenset(
     {
         FaultKind.DROP,
@@ -73,6 +77,7 @@ class Fault:
     times: int = 1
     seconds: float = 1.0
     status: int = 503
+    code: int = -1007
     is_late: bool = False
 
 
@@ -103,6 +108,10 @@ class FaultScript:
 
     def for_answer(self, path: str) -> Fault | None:
         return self._next(path, ANSWERS)
+
+    def for_rows(self, path: str) -> Fault | None:
+        """Of the list in a signed answer: each row twice, the last one first, or without the last one."""
+        return self._next(path, ROWS)
 
     def for_message(self, stream: str) -> Fault | None:
         return self._next(stream, MESSAGES)

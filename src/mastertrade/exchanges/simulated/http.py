@@ -347,6 +347,8 @@ async def answer_instead(request: web.Request, fault: Fault) -> web.StreamRespon
             return _too_many(418, fault.seconds)
         case FaultKind.STATUS:
             return web.Response(text=HTML, content_type="text/html", status=fault.status)
+        case FaultKind.ERROR:
+            return web.json_response({"code": fault.code, "msg": "An error on command."}, status=fault.status)
         case FaultKind.HTML:
             return web.Response(text=HTML, content_type="text/html")
         case FaultKind.SILENCE:

@@ -89,7 +89,7 @@ class PrivateRoutes:
                 return gone
             status, answer = 200, None
             try:
-                answer = action(self._signed(request, await request.text()), self._time.now_ms())
+                answer = action(self.signed(request, await request.text()), self._time.now_ms())
             except TradingRefused as refused:
                 status, answer = 400, {"code": refused.code, "msg": str(refused)}
             if fault is not None and fault.is_late and (gone := await answer_instead(request, fault)) is not None:
@@ -101,7 +101,8 @@ class PrivateRoutes:
 
         return handle
 
-    def _signed(self, request: web.Request, body: str) -> Asked:
+    def signed(self, request: web.Request, body: str) -> Asked:
+        """What was asked. TradingRefused for a wrong key, signature or time."""
         if not hmac.compare_digest(request.headers.get(KEY_HEADER, ""), self._keys.api_key):
             raise TradingRefused(BAD_KEY, "Invalid API-key, IP, or permissions for action.")
         query = request.rel_url.raw_query_string

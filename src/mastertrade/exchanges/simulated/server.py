@@ -14,6 +14,8 @@ from mastertrade.exchanges.simulated.markets import LocalMarket
 from mastertrade.exchanges.simulated.matching import TradingAccount
 from mastertrade.exchanges.simulated.private import Keys, PrivateRoutes
 from mastertrade.exchanges.simulated.streams import Streams
+from mastertrade.exchanges.simulated.swap_matching import swap_account
+from mastertrade.exchanges.simulated.swap_private import SwapRoutes
 from mastertrade.exchanges.simulated.user_streams import UserStreams
 from mastertrade.exchanges.simulated.venue_time import VenueTime
 from mastertrade.shared.errors import UsageError
@@ -24,7 +26,8 @@ STOP_TIMEOUT_S = 1.0
 
 class SimulatedVenue:
     """An async context. ``port`` 0 takes a free one; ``url`` is where it is. ``cut_after_s`` of venue time a websocket
-    may last, as Binance's may last a day. With ``keys`` one account trades there, which begins with ``money``."""
+    may last, as Binance's may last a day. With ``keys`` one account trades there. It begins with ``money`` for the spot
+    markets, and with as much of what swaps are margined in for those."""
 
     def __init__(
         self,
@@ -48,6 +51,10 @@ class SimulatedVenue:
         self.user_streams = (
             None if self.private is None else UserStreams(self.account, self.private, self.time, self.faults)
         )
+        self.swaps = swap_account(self.markets, money or {})
+        self._swap_routes = (
+            None if self.private is None else SwapRoutes(self.swaps, self.private, self.time, self.faults)
+        )
         self._port = port
         self._runner: web.AppRunner | None = None
 
@@ -62,6 +69,8 @@ class SimulatedVenue:
             self.private.add_to(application)
         if self.user_streams is not None:
             self.user_streams.add_to(application)
+        if self._swap_routes is not None:
+            self._swap_routes.add_to(application)
         self.streams.add_to(application)
         runner = web.AppRunner(application, access_log=None, shutdown_timeout=STOP_TIMEOUT_S)
         await runner.setup()
