@@ -44,6 +44,7 @@ class Trouble:
     half: bool = False
     breaks: bool = False
     elsewhere: str = ""
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 Answer = Any
@@ -122,7 +123,7 @@ def _response(request: web.Request, answer: Answer) -> web.Response:
         request.transport.abort()
     text = answer.text[: len(answer.text) // 2] if answer.half else answer.text
     kind = "application/json" if text.startswith("{") else "text/html"
-    headers = {"Location": answer.elsewhere} if answer.elsewhere else {}
+    headers = {**answer.headers, **({"Location": answer.elsewhere} if answer.elsewhere else {})}
     return web.Response(status=answer.status, text=text, content_type=kind, headers=headers)
 
 

@@ -1,7 +1,7 @@
 """Orders over the wire at each venue: what a request holds, which answers refuse, and which leave the outcome open."""
 
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import timedelta
@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 
 from mastertrade.domain.orders import OrderType, id_of_number, number_of_id
-from mastertrade.exchanges.ccxt_rules import Credentials
 from mastertrade.exchanges.ccxt_venue import VENUES, CcxtVenue
 from mastertrade.exchanges.exchange import VenueRefused
 from mastertrade.exchanges.key_rights import KeysRefused
@@ -142,13 +141,8 @@ async def test_a_page_of_html_is_no_list_of_balances(said: Wording) -> None:
 
 @pytest.mark.parametrize("venue", VENUES)
 def test_real_money_needs_to_be_allowed_at_each_venue(venue: str) -> None:
-    keys: Mapping[str, Any] = {"credentials": WORDINGS[venue].credentials if venue in WORDINGS else _plain()}
     with pytest.raises(ConfigurationError, match="ENABLE_LIVE_TRADING=true"):
-        CcxtVenue(venue, **keys, clock=ReplayClock(START), environment="production")
-
-
-def _plain() -> Credentials:
-    return Credentials(api_key="k", secret="s")
+        CcxtVenue(venue, WORDINGS[venue].credentials, clock=ReplayClock(START), environment="production")
 
 
 @pytest.mark.parametrize("venue", [name for name, rules in VENUES.items() if not rules.has_testnet])

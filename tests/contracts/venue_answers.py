@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from mastertrade.domain.orders import number_of_id
 from mastertrade.exchanges.ccxt_rules import Credentials
-from tests.contracts.answering_venue import OUR_ID, START_MS, Answer
+from tests.contracts.answering_venue import OUR_ID, START_MS, Answer, Trouble
 
 UUID_OF_OURS = str(UUID(int=number_of_id(OUR_ID) or 0))
 
@@ -310,4 +310,70 @@ COINBASE = Wording(
     },
 )
 
-WORDINGS = {one.name: one for one in (KRAKEN, BYBIT, OKX, COINBASE)}
+
+def binance_error(code: int, text: str = "no", status: int = 400) -> tuple[int, Any]:
+    return status, {"code": code, "msg": text}
+
+
+BINANCE_PAIR = {
+    "symbol": "BTCUSDT", "status": "TRADING", "baseAsset": "BTC", "baseAssetPrecision": 8, "quoteAsset": "USDT",
+    "quotePrecision": 8, "quoteAssetPrecision": 8, "orderTypes": ["LIMIT", "LIMIT_MAKER", "MARKET"],
+    "isSpotTradingAllowed": True, "isMarginTradingAllowed": False, "permissions": [], "permissionSets": [["SPOT"]],
+    "filters": [
+        {"filterType": "PRICE_FILTER", "minPrice": "0.01", "maxPrice": "1000000.00", "tickSize": "0.01"},
+        {"filterType": "LOT_SIZE", "minQty": "0.00001", "maxQty": "9000", "stepSize": "0.00001"},
+        {"filterType": "NOTIONAL", "minNotional": "5", "applyMinToMarket": True, "maxNotional": "9000000"},
+    ],
+}  # fmt: skip
+BINANCE_ORDER = {
+    "symbol": "BTCUSDT", "orderId": 28, "orderListId": -1, "clientOrderId": OUR_ID, "transactTime": START_MS,
+    "price": "29500.00", "origQty": "0.50000", "executedQty": "0.00000", "cummulativeQuoteQty": "0.00", "status": "NEW",
+    "timeInForce": "GTC", "type": "LIMIT", "side": "BUY", "workingTime": START_MS, "fills": [],
+    "selfTradePreventionMode": "NONE",
+}  # fmt: skip
+BINANCE = Wording(
+    name="binance",
+    credentials=Credentials(api_key="a key", secret="a secret"),
+    symbol="BTC/USDT",
+    base={
+        "GET /api/v3/exchangeInfo": {"timezone": "UTC", "serverTime": START_MS, "symbols": [BINANCE_PAIR]},
+        "GET /api/v3/time": {"serverTime": START_MS},
+        "GET /api/v3/order": lambda _: Trouble(status=400, text='{"code":-2013,"msg":"Order does not exist."}'),
+    },
+    place="POST /api/v3/order",
+    taken=BINANCE_ORDER,
+    number="28",
+    refusals={
+        "funds": binance_error(-2010, "Account has insufficient balance for requested action."),
+        "filter": binance_error(-1013, "Filter failure: LOT_SIZE"),
+        "too late": binance_error(-1021, "Timestamp for this request is outside of the recvWindow."),
+        "post only": binance_error(-2010, "Order would immediately match and take."),
+        "not from here": binance_error(-2015, "Invalid API-key, IP, or permissions for action.", 401),
+    },
+    open_ends={
+        "unknown": binance_error(-1000, "An unknown error occurred while processing the request.", 500),
+        "unknown, with a status of ours": binance_error(-1000, "An unknown error occurred."),
+        "odd answer behind it": binance_error(-1006, "An unexpected response was received from the message bus."),
+        "time-out behind it": binance_error(-1007, "Timeout waiting for response from backend server.", 408),
+        "busy": binance_error(-1008, "Server is currently overloaded with other requests.", 503),
+        "too many orders": binance_error(-1015, "Too many new orders.", 429),
+        "too many": binance_error(-1003, "Way too much request weight used; IP banned until 1659146400000.", 418),
+        "duplicate": binance_error(-2010, "Duplicate order sent."),
+        "a refusal that says it went well": binance_error(-2010, status=200),
+        "a code nobody knows": binance_error(-9999),
+    },
+    wrong_keys=binance_error(-2014, "API-key format invalid.", 401),
+    balance_path="/api/v3/account",
+    on_the_wire={
+        "symbol": "BTCUSDT",
+        "side": "BUY",
+        "type": "LIMIT",
+        "quantity": "0.5",
+        "price": "29500",
+        "timeInForce": "GTC",
+        "newClientOrderId": OUR_ID,
+        "timestamp": str(START_MS),
+        "recvWindow": "5000",
+    },
+)
+WORDINGS = {one.name: one for one in (BINANCE, BYBIT, COINBASE, KRAKEN, OKX)}

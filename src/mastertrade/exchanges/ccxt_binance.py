@@ -31,8 +31,7 @@ class Binance(VenueRules):
     def codes(self, status: int, told: Any) -> tuple[Collection[str], str]:
         if status < 400 or not isinstance(told, dict) or type(told.get("code")) is not int:
             return (), ""
-        words = str(told.get("msg", ""))
-        return ((), words) if words.startswith("Duplicate order") else ((str(told["code"]),), words)
+        return (str(told["code"]),), str(told.get("msg", ""))
 
     def fence(self, given: Stamp) -> Mapping[str, Any]:
         return {"timestamp": given.at_ms, "recvWindow": min(given.until_ms - given.at_ms, LONGEST_WINDOW_MS)}

@@ -27,7 +27,7 @@ class Bybit(TradesByTime):
     answers = Answers(
         refused=frozenset({
             "10001", "10002", "10003", "10004", "10005", "10007", "10008", "10009", "10010", "10017", "10024",
-            "10027", "10028", "10029", "33004", "170005", "170010", "170011", "170019", "170031", "170033", "170034",
+            "10027", "10028", "10029", "33004", "170010", "170011", "170019", "170031", "170033", "170034",
             "170105", "170115", "170116", "170117", "170121", "170124", "170130", "170131", "170132", "170133",
             "170134", "170135", "170136", "170137", "170140", "170148", "170151", "170157", "170159", "170192",
             "170193", "170194", "170197", "170198", "170201", "170209", "170210", "170217", "170218", "170221",
@@ -36,8 +36,9 @@ class Bybit(TradesByTime):
         none_to_cancel=frozenset({"170139", "170142", "170143", "170190", "170213"}),
         wrong_keys=frozenset({"10003", "10004", "10005", "10007", "10010", "33004"}),
     )  # fmt: skip
-    """Time-outs (170007, 170146), failures without a reason (10016, 170149), rate limits and "duplicate
-    clientOrderId" (170141) do not say how far the order came."""
+    """Time-outs (170007, 170146), failures without a reason (10016, 170149), rate limits (10006, 170222, and 170005 of
+    new orders) and "duplicate clientOrderId" (170141) do not say how far the order came; one that is "submitted to the
+    system for processing" (170035) may well come through."""
     options: ClassVar[Mapping[str, Any]] = {
         **SPOT,
         "enableUnifiedMargin": False,

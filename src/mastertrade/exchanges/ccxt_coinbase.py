@@ -84,6 +84,7 @@ class Coinbase(TradesByTime):
     }
     key_parts = ("API key name", "private key")
     has_testnet = False
+    has_aliases = True
 
     def __init__(self) -> None:
         super().__init__()
@@ -153,13 +154,12 @@ class Coinbase(TradesByTime):
                 failed.get("preview_failure_reason"),
                 failed.get("error"),
             ]
-            words = failed.get("error_details") or failed.get("message")
-            return _told_reasons([*reasons, told.get("failure_reason")]), str(words or "")
+            return _told_reasons([*reasons, told.get("failure_reason")]), _words(failed)
         results = [one for one in told.get("results") or () if isinstance(one, dict) and one.get("success") is not True]
         if results:
             return _told_reasons([one.get("failure_reason") for one in results]), ""
         if told.get("error"):
-            return [str(told["error"])], str(told.get("error_details") or told.get("message") or "")
+            return [str(told["error"])], _words(told)
         return (), ""
 
     async def place(self, client: Any, ticket: OrderTicket, given: Stamp) -> Told:
@@ -345,6 +345,11 @@ def _told_reasons(reasons: Sequence[Any]) -> list[str]:
     """Where no field tells one, the word that says so: a code that refuses nothing."""
     told = [str(one) for one in reasons if one]
     return [one for one in told if one not in UNTOLD] or told[:1]
+
+
+def _words(told: Mapping[str, Any]) -> str:
+    said = [str(told[name]) for name in ("error_details", "message") if told.get(name)]
+    return "; ".join(dict.fromkeys(said))
 
 
 def _list(told: Mapping[str, Any], what: str) -> Sequence[Mapping[str, Any]]:

@@ -2,6 +2,7 @@
 how trades are paged, what a key may do. ``VenueRules`` is what ccxt does alike at most of them."""
 
 import json
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -19,6 +20,11 @@ Told = Mapping[str, Any]
 SPOT: Final[Mapping[str, Any]] = {"fetchMarkets": {"types": ["spot"]}, "defaultType": "spot"}
 THEIRS: Final = "@"
 """Before the venue's own number, where an order has no id of its client's."""
+_AGAIN: Final = re.compile(
+    r"\bduplicated?\b(?! values)|already (exist|been used|in use)|(not|be) unique", re.IGNORECASE
+)
+"""Words about an id. Venues say them with codes of their own and with common ones: Binance with -2010, Bybit with
+10001."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +65,10 @@ class Heard:
     def says(self, known: frozenset[str]) -> bool:
         return bool(self.codes) and self.codes <= known
 
+    def refuses(self, known: frozenset[str]) -> bool:
+        """An order. An id that is taken already is none: whoever has it may be this very order."""
+        return self.says(known) and _AGAIN.search(self.words) is None
+
     def __str__(self) -> str:
         return f"{self.words} ({', '.join(sorted(self.codes))})" if self.words else ", ".join(sorted(self.codes))
 
@@ -87,6 +97,8 @@ class VenueRules(ABC):
     has_testnet: ClassVar[bool] = True
     nonce_counts: ClassVar[bool] = False
     """The venue takes ccxt's nonce for a counter: a stored time would be one it has seen."""
+    has_aliases: ClassVar[bool] = False
+    """It may tell an order of one market under the name of another that shares its book."""
 
     def credentials(self, given: Credentials) -> Credentials:
         """As ccxt wants them. ConfigurationError tells what cannot be a key of this venue."""

@@ -11,12 +11,12 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mappi
 from contextlib import aclosing, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from functools import partial
 from typing import Any, Final
 
-from mastertrade.domain.orders import Fill, OrderStatus, OrderType, Side
+from mastertrade.domain.orders import CLIENT_ORDER_PREFIX, Fill, OrderStatus, OrderType
 from mastertrade.exchanges.ccxt_account import streaming_client, watch_account
 from mastertrade.exchanges.ccxt_binance import OPENED, Binance
 from mastertrade.exchanges.ccxt_bybit import Bybit
@@ -25,6 +25,7 @@ from mastertrade.exchanges.ccxt_kraken import Kraken
 from mastertrade.exchanges.ccxt_library import REQUEST_TIMEOUT_S, open_client
 from mastertrade.exchanges.ccxt_okx import Okx
 from mastertrade.exchanges.ccxt_pacing import errand
+from mastertrade.exchanges.ccxt_reading import EPOCH, Reading
 from mastertrade.exchanges.ccxt_rules import THEIRS, Credentials, Heard, Stamp, Told, VenueRules, stamp, stamped
 from mastertrade.exchanges.exchange import (
     AccountNews,
@@ -42,12 +43,14 @@ from mastertrade.shared.errors import ConfigurationError, DependencyDown, Master
 from mastertrade.shared.logging import redact
 
 VENUES: Final[Mapping[str, type[VenueRules]]] = {one.name: one for one in (Binance, Bybit, Coinbase, Kraken, Okx)}
-EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 MILLISECOND: Final = timedelta(milliseconds=1)
 QUIET: Final = {"adjustForTimeDifference": False, "fetchMargins": False}
 """Nothing is asked behind our back, and no time is moved."""
 COMPARED_EVERY: Final = timedelta(minutes=5)
 """The venue's clock with ours."""
+AHEAD: Final = timedelta(minutes=1)
+"""A fill may be so much younger than the venue's clock as we know it. One from far ahead would move the cursor beyond
+what is still to come."""
 KNOWN_ORDERS: Final = 20_000
 """So many of the latest ones are remembered, ours and others; of an older one the venue is asked again."""
 _STATES: Final = {
@@ -161,7 +164,7 @@ class CcxtVenue:
                 raise
             except Exception as error:
                 heard = answers[-1]
-                if heard.says(self._rules.answers.refused):
+                if heard.refuses(self._rules.answers.refused):
                     raise VenueRefused(f"{self._name}: {heard}") from error
                 raise  # no answer: the caller asks
         return self._order({**told, **_as_asked(ticket)})
@@ -202,7 +205,16 @@ class CcxtVenue:
                     if not answers[-1].says(self._rules.answers.no_order):
                         raise
                     told = None
-        return None if told is None else self._order(told)
+        if told is None:
+            return None
+        found = self._order(told)
+        names = (found.client_order_id, THEIRS + found.exchange_order_id)
+        if client_order_id not in names or (found.symbol != symbol and not self._rules.has_aliases):
+            raise DependencyDown(
+                f"{self._name} was asked for the order {client_order_id} of {symbol} and told "
+                f"{found.client_order_id} of {found.symbol}"
+            )
+        return found
 
     async def _by_number(self, number: str, symbol: str) -> Told | None:
         with _hearing() as answers:
@@ -215,7 +227,8 @@ class CcxtVenue:
 
     async def open_orders(self, symbols: Sequence[str]) -> tuple[VenueOrder, ...]:
         await self._load()
-        return tuple(self._order(one) for one in await self._rules.open_orders(self._client, symbols))
+        found = [self._order(one) for one in await self._rules.open_orders(self._client, symbols)]
+        return tuple({(one.symbol, one.exchange_order_id): one for one in found}.values())
 
     async def fills(self, after: str, symbols: Sequence[str]) -> FillPage:
         return await self._fills(self._rules.trades, after, symbols)
@@ -244,7 +257,11 @@ class CcxtVenue:
     async def balances(self) -> dict[str, Decimal]:
         await self._load()
         totals = await self._rules.balances(self._client)
-        return {asset: amount for asset, total in totals.items() if (amount := Decimal(str(total or 0)))}
+        read = Reading(self._name, "balances", totals)
+        found = {asset: read.number(asset, default=0, may_be_negative=True) for asset in totals}
+        if not all(isinstance(asset, str) and asset for asset in found):
+            raise DependencyDown(f"{self._name} does not answer as it should: a balance of an asset without a name")
+        return {asset: amount for asset, amount in found.items() if amount}
 
     async def now(self) -> datetime:
         before = self._clock.now()
@@ -320,21 +337,23 @@ class CcxtVenue:
         return found
 
     async def _fill(self, trade: Told) -> Fill:
-        order, symbol = str(trade["order"]), str(trade["symbol"])
+        read = Reading(self._name, "fill", trade)
+        order, symbol = read.text("order"), read.text("symbol")
         commission, commission_asset = self._rules.fee(trade)
+        fee = Reading(self._name, "fill", {"fee": commission, "asset of the fee": commission_asset})
         told = self._rules.id_in(trade)
         return Fill(
             client_order_id=await self._client_id(order, symbol) if told is None else self._our_id(told, order),
             exchange_order_id=order,
-            exchange_trade_id=str(trade["id"]),
+            exchange_trade_id=read.text("id"),
             symbol=symbol,
-            side=Side(str(trade["side"]).upper()),
-            quantity=Decimal(str(trade["amount"])),
-            price=Decimal(str(trade["price"])),
-            commission=commission,
-            commission_asset=commission_asset,
+            side=read.side(),
+            quantity=read.above_zero("amount"),
+            price=read.above_zero("price"),
+            commission=fee.number("fee", may_be_negative=True),
+            commission_asset=fee.text("asset of the fee") if commission else commission_asset,
             is_maker=trade.get("takerOrMaker") == "maker",
-            trade_time=EPOCH + timedelta(milliseconds=int(trade["timestamp"])),
+            trade_time=read.moment("timestamp", until=self._clock.now() + self._ahead + AHEAD),
         )
 
     async def _client_id(self, order: str, symbol: str) -> str:
@@ -358,28 +377,32 @@ class CcxtVenue:
                 known.popitem(last=False)
 
     def _order(self, given: Told) -> VenueOrder:
-        symbol, order = str(given["symbol"]), str(given["id"])
+        read = Reading(self._name, "order", given)
+        symbol, order = read.text("symbol"), read.text("id")
         client_order_id = given.get("asked") or self._our_id(self._rules.client_id(given), order)
-        self._remember(symbol, order, client_order_id)
-        filled = Decimal(str(given.get("filled") or 0))
-        quantity = Decimal(str(given.get("amount") or filled))
+        filled = read.number("filled", default=0)
+        quantity = max(read.number("amount", default=0), filled)
+        if quantity == 0 and client_order_id.startswith(CLIENT_ORDER_PREFIX):
+            read.refuse("amount")
         status = _STATES.get(str(given.get("status")), OrderStatus.OPEN)
         if status is OrderStatus.OPEN and filled > 0:
             status = OrderStatus.PARTIALLY_FILLED
         if status is OrderStatus.FILLED and filled < quantity:
             status = OrderStatus.CANCELED  # some venues call every end closed
-        price, average = given.get("price"), Decimal(str(given.get("average") or 0))
-        return VenueOrder(
+        price, average = read.number("price", default=0), read.number("average", default=0)
+        found = VenueOrder(
             client_order_id=client_order_id,
             exchange_order_id=order,
             symbol=symbol,
-            side=Side(str(given["side"]).upper()),
+            side=read.side(),
             quantity=quantity,
             filled_quantity=filled,
             status=status,
-            limit_price=Decimal(str(price)) if given.get("type") == "limit" and price is not None else None,
+            limit_price=price if given.get("type") == "limit" and price > 0 else None,
             average_price=average if average > 0 else None,
         )
+        self._remember(symbol, order, client_order_id)
+        return found
 
 
 class _Straight:
