@@ -32,6 +32,9 @@ FEE_STEP = Decimal("0.00000001")
 class PaperVenue:
     """One paper account. ``instruments`` are the markets it trades, by symbol, with their rules."""
 
+    _keeps_reduce_only = False
+    """On spot markets that is for whoever sends the order to see to."""
+
     def __init__(
         self,
         *,
@@ -86,6 +89,7 @@ class PaperVenue:
                 time_in_force=ticket.terms.time_in_force.value,
                 expires_at=ticket.terms.expires_at,
                 post_only=ticket.terms.post_only,
+                reduce_only=self._keeps_reduce_only and ticket.terms.reduce_only,
                 accepted_at=self._clock.now(),
             )
         finally:
@@ -167,7 +171,7 @@ class PaperVenue:
         instrument, side = self._instruments[candle.symbol], Side(row["side"])
         if row["accepted_at"] > candle.open_time:
             return False
-        outcome = meet(row, candle, self._market_price(candle, side, instrument))
+        outcome = meet(row, candle, self._market_price(Decimal(str(candle.open)), side, instrument))
         if isinstance(outcome, Rest):
             if outcome.is_first:
                 await QUERIES.execute(self._manager, "rest", order_id=row["id"])
@@ -201,9 +205,9 @@ class PaperVenue:
         )
         return outcome is not None
 
-    def _market_price(self, candle: Candle, side: Side, instrument: Instrument) -> Decimal:
+    def _market_price(self, reference: Decimal, side: Side, instrument: Instrument) -> Decimal:
         sign = BUY_SIGN if side is Side.BUY else SELL_SIGN
-        price = fill_price(Decimal(str(candle.open)), sign, self._half_spread, self._slippage)
+        price = fill_price(reference, sign, self._half_spread, self._slippage)
         if side is Side.BUY:
             return round_up(price, instrument.tick_size)
         return max(round_down(price, instrument.tick_size), instrument.tick_size)
@@ -254,4 +258,5 @@ def _fill(row: Mapping[str, Any]) -> Fill:
         commission_asset=row["commission_asset"],
         is_maker=row["is_maker"],
         trade_time=row["traded_at"],
+        realized_pnl=row["realized_pnl"],
     )

@@ -1,9 +1,9 @@
 -- name: accept
 -- Why: an order exists at the venue from the moment this row commits.
 INSERT INTO paper_venue.orders (account, client_order_id, symbol, side, type, quantity, limit_price, time_in_force, expires_at,
-                                post_only, accepted_at)
+                                post_only, reduce_only, accepted_at)
 VALUES (:account, :client_order_id, :symbol, :side, :type, :quantity, :limit_price, :time_in_force, :expires_at, :post_only,
-        :accepted_at)
+        :reduce_only, :accepted_at)
 RETURNING id;
 
 -- name: find
@@ -37,7 +37,7 @@ UPDATE paper_venue.orders SET status = :status, reason = :reason WHERE id = :ord
 -- name: fills_after
 -- Why: the list of own executions every real venue offers, oldest first.
 SELECT f.id, f.client_order_id, f.order_id, o.symbol, o.side, f.quantity, f.price, f.commission, f.commission_asset, f.is_maker,
-       f.traded_at
+       f.traded_at, f.realized_pnl
   FROM paper_venue.fills f JOIN paper_venue.orders o ON o.id = f.order_id WHERE f.account = :account AND f.id > :after ORDER BY f.id LIMIT :page;
 
 -- name: balances
