@@ -4,6 +4,7 @@ import json
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final
 
+from mastertrade.exchanges.ccxt_reading import Reading, rows
 from mastertrade.exchanges.ccxt_rules import Answers, Stamp, Told, VenueRules
 from mastertrade.exchanges.key_rights import KeyRights, binance_rights
 
@@ -65,6 +66,21 @@ class Binance(VenueRules):
         event = message.get("event", message) if isinstance(message, dict) else None
         return isinstance(event, dict) and event.get("e") in ("eventStreamTerminated", "listenKeyExpired")
 
+    async def open_orders(self, client: Any, symbols: Sequence[str]) -> list[Told]:
+        found: list[Told] = []
+        for symbol in symbols:
+            told = rows(self.name, await client.privateGetOpenOrders({"symbol": client.market(symbol)["id"]}))
+            found += [one for one in client.parse_orders(told) if one["symbol"] == symbol]
+        return found
+
+    async def balances(self, client: Any) -> Mapping[str, Any]:
+        told = rows(self.name, await client.privateGetAccount(), "balances")
+        free, locked = (
+            Reading(self.name, "balances", {str(one.get("asset")): one.get(part) for one in told})
+            for part in ("free", "locked")
+        )
+        return {client.safe_currency_code(one): free.number(one) + locked.number(one) for one in free.told}
+
     async def rights(self, client: Any) -> KeyRights | None:
         """Its testnet has no such question."""
         if "sapi" not in client.urls["api"]:
@@ -76,8 +92,17 @@ async def _page(client: Any, symbol: str, last: int | None, opened_ms: int) -> S
     """The next page. Of a market that is new in the cursor the latest one, if it reaches back to the opening; else it
     is walked from its first trade on."""
     if last is None and opened_ms:
-        latest: list[Told] = await client.fetch_my_trades(symbol, None, TRADES_A_PAGE)
+        latest = await _told(client, symbol, limit=TRADES_A_PAGE)
         if len(latest) < TRADES_A_PAGE or min(int(one["timestamp"]) for one in latest) < opened_ms:
             return sorted(latest, key=lambda one: int(one["id"]))
-    found = await client.fetch_my_trades(symbol, None, TRADES_A_PAGE, {"fromId": (last or 0) + 1})
+    found = await _told(client, symbol, limit=TRADES_A_PAGE, fromId=(last or 0) + 1)
     return sorted(found, key=lambda one: int(one["id"]))
+
+
+async def _told(client: Any, symbol: str, **asked: int) -> list[Told]:
+    """Asked by its own question: ccxt would take an answer that is no list for an empty one."""
+    market = client.market(symbol)
+    trades: list[Told] = client.parse_trades(
+        rows(client.id, await client.privateGetMyTrades({"symbol": market["id"], **asked})), market
+    )
+    return trades

@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Final
 
 from mastertrade.domain.orders import OrderType, Terms
 from mastertrade.exchanges.ccxt_fills import TradesByTime
+from mastertrade.exchanges.ccxt_reading import rows
 from mastertrade.exchanges.ccxt_rules import SPOT, Answers, Stamp, Told, stamp
 from mastertrade.exchanges.exchange import OrderTicket, VenueRefused
 from mastertrade.exchanges.key_rights import KeyRights, bybit_rights
@@ -97,7 +98,7 @@ class Bybit(TradesByTime):
     async def _one(self, client: Any, named: Mapping[str, str], symbol: str) -> Told | None:
         asked = {"category": "spot", "symbol": client.market(symbol)["id"], **named}
         for ask in (client.privateGetV5OrderRealtime, client.privateGetV5OrderHistory):
-            found = (await ask(asked))["result"].get("list") or []
+            found = rows(self.name, await ask(asked), "result", "list")
             ours = [one for one in found if all(one.get(name) == value for name, value in named.items())]
             if ours:
                 return _order(client, ours[0])
@@ -133,10 +134,11 @@ class Bybit(TradesByTime):
     async def _listed(self, ask: Any, asked: Mapping[str, Any]) -> AsyncIterator[Sequence[Mapping[str, Any]]]:
         cursor = ""
         for _ in range(MOST_PAGES):
-            told = (await ask({**asked, **({"cursor": cursor} if cursor else {})}))["result"]
-            yield told.get("list") or []
-            cursor = str(told.get("nextPageCursor") or "")
-            if not cursor or not told.get("list"):
+            told = await ask({**asked, **({"cursor": cursor} if cursor else {})})
+            page = rows(self.name, told, "result", "list")
+            yield page
+            cursor = str(told["result"].get("nextPageCursor") or "")
+            if not cursor or not page:
                 return
         raise DependencyDown(f"{self.name} tells more than {MOST_PAGES} pages at once; a part of them is no list")
 
@@ -146,7 +148,7 @@ class Bybit(TradesByTime):
     async def balances(self, client: Any) -> Mapping[str, Any]:
         """What is in the wallet, without what is borrowed: nothing is borrowed for an order of ours."""
         told = await client.privateGetV5AccountWalletBalance({"accountType": "UNIFIED"})
-        coins = [coin for account in told["result"].get("list") or [] for coin in account.get("coin") or []]
+        coins = [one for account in rows(self.name, told, "result", "list") for one in rows(self.name, account, "coin")]
         return {client.safe_currency_code(coin["coin"]): coin["walletBalance"] for coin in coins}
 
     async def rights(self, client: Any) -> KeyRights | None:

@@ -11,6 +11,7 @@ from uuid import UUID
 
 from mastertrade.domain.orders import id_of_number, number_of_id
 from mastertrade.exchanges.ccxt_fills import TradesByTime
+from mastertrade.exchanges.ccxt_reading import named_rows
 from mastertrade.exchanges.ccxt_rules import Answers, Credentials, Stamp, Told
 from mastertrade.exchanges.key_rights import KeyRights, kraken_rights
 from mastertrade.shared.errors import ConfigurationError, DependencyDown
@@ -100,9 +101,9 @@ class Kraken(TradesByTime):
 
     async def look_up(self, client: Any, client_order_id: str, symbol: str, number: str | None) -> Told | None:
         """Among open orders first: one that ends meanwhile is then among the ended ones."""
-        named, wanted = self.named(client_order_id), self.venue_id(client_order_id)
-        for ask in (client.fetch_open_orders, client.fetch_closed_orders):
-            found = await ask(None, None, None, named)
+        wanted = self.venue_id(client_order_id)
+        for ask, what in ((client.privatePostOpenOrders, "open"), (client.privatePostClosedOrders, "closed")):
+            found = self._orders(client, await ask({"cl_ord_id": wanted}), what)
             ours = [one for one in found if self._is(one, wanted)]
             if ours:
                 latest: Told = max(ours, key=lambda one: int(one.get("timestamp") or 0))
@@ -115,12 +116,17 @@ class Kraken(TradesByTime):
         return self.our_id(self.client_id(order)) == self.our_id(wanted)
 
     async def by_number(self, client: Any, number: str, symbol: str) -> Told | None:
-        told = (await client.privatePostQueryOrders({"txid": number})).get("result") or {}
-        order: Told | None = client.parse_order({**told[number], "id": number}) if number in told else None
-        return order
+        told = self._orders(client, await client.privatePostQueryOrders({"txid": number}))
+        return next((one for one in told if one["id"] == number), None)
 
     async def open_orders(self, client: Any, symbols: Sequence[str]) -> list[Told]:
-        return [one for one in await client.fetch_open_orders() if one["symbol"] in symbols]
+        found = self._orders(client, await client.privatePostOpenOrders(), "open")
+        return [one for one in found if one["symbol"] in symbols]
+
+    def _orders(self, client: Any, told: Any, *what: str) -> list[Told]:
+        """ccxt would take an answer without a list for an empty one."""
+        found = named_rows(self.name, told, "result", *what)
+        return [client.parse_order({**one, "id": number}) for number, one in found.items()]
 
     async def pages(self, client: Any, from_ms: int, to_ms: int | None) -> AsyncIterator[Sequence[Told]]:
         """Newest first; what is traded meanwhile moves the others on, so none is passed over. ``start`` is
@@ -129,7 +135,7 @@ class Kraken(TradesByTime):
         if to_ms is not None:
             asked["end"] = to_ms // 1000 + 1
         while True:
-            told = (await client.privatePostTradesHistory(asked))["result"].get("trades") or {}
+            told = named_rows(self.name, await client.privatePostTradesHistory(asked), "result", "trades")
             yield client.parse_trades([{**trade, "id": id} for id, trade in told.items()])
             if len(told) < TRADES_A_PAGE:
                 return
@@ -139,6 +145,10 @@ class Kraken(TradesByTime):
         if not isinstance(message, dict) or message.get("method") != "subscribe" or message.get("success") is not True:
             return False
         return (message.get("result") or {}).get("channel") == "executions"
+
+    async def balances(self, client: Any) -> Mapping[str, Any]:
+        told = named_rows(self.name, await client.privatePostBalanceEx(), "result")
+        return {client.safe_currency_code(name): one.get("balance") for name, one in told.items()}
 
     async def rights(self, client: Any) -> KeyRights | None:
         return kraken_rights((await client.privatePostGetApiKeyInfo()).get("result") or {})

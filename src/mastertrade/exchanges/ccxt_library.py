@@ -242,7 +242,7 @@ class Gate:
 
     def _ours(self, error: Exception, answer: _Answer, what: str) -> MasterTradeError:
         known, name = errors(), self._client.id
-        said = f"{name}: {what}: {_short(error)}"
+        said = f"{name}: {what}: {short(error)}"
         if isinstance(error, known.RateLimitExceeded | known.DDoSProtection) or answer.status in TOO_MANY:
             return RateLimited(said, retry_after_s=answer.retry_after_s)
         if isinstance(error, known.BadSymbol):
@@ -260,9 +260,9 @@ class Gate:
         return FeedRefused(said)
 
 
-def _short(error: Exception) -> str:
-    """The first line, without the page of HTML that may follow."""
-    text = str(error).strip()
+def short(error: Exception) -> str:
+    """The first line, without the page of HTML that may follow, and without what was asked: it may be signed."""
+    text = re.sub(r"(https?://[^\s?]*)\?\S*", r"\1", str(error).strip())
     lines = text.splitlines() or [""]
     first = re.split(r"<(?:!doctype|html|head|body)", lines[0], maxsplit=1, flags=re.IGNORECASE)[0].strip()
     shown = first if len(first) <= 300 else f"{first[:300]}…"

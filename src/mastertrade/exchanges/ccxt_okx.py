@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from mastertrade.domain.orders import OrderType, Terms, TimeInForce
 from mastertrade.exchanges.ccxt_fills import TradesByTime
+from mastertrade.exchanges.ccxt_reading import rows
 from mastertrade.exchanges.ccxt_rules import Answers, Credentials, Stamp, Told, stamp
 from mastertrade.exchanges.exchange import OrderTicket, VenueRefused
 from mastertrade.exchanges.key_rights import KeyRights, okx_rights
@@ -128,7 +129,7 @@ class Okx(TradesByTime):
         """Newest first; ``after`` a mark are the older ones."""
         after = ""
         for _ in range(MOST_PAGES):
-            page = (await ask({**asked, **({"after": after} if after else {})})).get("data") or []
+            page = rows(self.name, await ask({**asked, **({"after": after} if after else {})}), "data")
             yield page
             if len(page) < A_PAGE:
                 return
@@ -140,7 +141,7 @@ class Okx(TradesByTime):
 
     async def balances(self, client: Any) -> Mapping[str, Any]:
         told = await client.privateGetAccountBalance()
-        held = [one for account in told["data"] for one in account.get("details") or []]
+        held = [one for account in rows(self.name, told, "data") for one in rows(self.name, account, "details")]
         return {client.safe_currency_code(one["ccy"]): one["cashBal"] for one in held}
 
     def is_listening(self, message: Any) -> bool:

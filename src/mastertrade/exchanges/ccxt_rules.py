@@ -199,8 +199,7 @@ class VenueRules(ABC):
 
     async def balances(self, client: Any) -> Mapping[str, Any]:
         given = await client.fetch_balance()
-        totals: Mapping[str, Any] = given["total"]
-        return totals
+        return {asset: total for asset, total in given["total"].items() if total is not None}
 
     async def now_ms(self, client: Any) -> int:
         return int(await client.fetch_time())

@@ -7,22 +7,21 @@ does not, leaves the outcome open."""
 import asyncio
 import json
 from collections import OrderedDict
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import aclosing, contextmanager
-from contextvars import ContextVar
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
-from functools import partial
 from typing import Any, Final
 
 from mastertrade.domain.orders import CLIENT_ORDER_PREFIX, Fill, OrderStatus, OrderType
 from mastertrade.exchanges.ccxt_account import streaming_client, watch_account
+from mastertrade.exchanges.ccxt_asking import Straight, answered, asking, question_of
 from mastertrade.exchanges.ccxt_binance import OPENED, Binance
 from mastertrade.exchanges.ccxt_bybit import Bybit
 from mastertrade.exchanges.ccxt_coinbase import Coinbase
 from mastertrade.exchanges.ccxt_kraken import Kraken
-from mastertrade.exchanges.ccxt_library import REQUEST_TIMEOUT_S, open_client
+from mastertrade.exchanges.ccxt_library import REQUEST_TIMEOUT_S, open_client, short
 from mastertrade.exchanges.ccxt_okx import Okx
 from mastertrade.exchanges.ccxt_pacing import errand
 from mastertrade.exchanges.ccxt_reading import EPOCH, Reading
@@ -51,6 +50,8 @@ COMPARED_EVERY: Final = timedelta(minutes=5)
 AHEAD: Final = timedelta(minutes=1)
 """A fill may be so much younger than the venue's clock as we know it. One from far ahead would move the cursor beyond
 what is still to come."""
+SHOWN_WITHIN: Final = timedelta(minutes=10)
+"""So long after its trade an order may be missing where orders are asked for."""
 KNOWN_ORDERS: Final = 20_000
 """So many of the latest ones are remembered, ours and others; of an older one the venue is asked again."""
 _STATES: Final = {
@@ -77,7 +78,6 @@ def key_parts(venue: str) -> tuple[str, ...]:
 
 
 AskForTrades = Callable[[Any, str, Sequence[str], int], Awaitable[tuple[list[Told], str]]]
-_heard: ContextVar[list[Heard] | None] = ContextVar("heard", default=None)
 
 
 class CcxtVenue:
@@ -146,6 +146,7 @@ class CcxtVenue:
     def name(self) -> str:
         return self._name
 
+    @answered
     async def place(self, ticket: OrderTicket) -> VenueOrder:
         def left_s() -> float:
             return (ticket.send_by - self._clock.now()).total_seconds()
@@ -154,29 +155,32 @@ class CcxtVenue:
             return await self._place(ticket)
 
     async def _place(self, ticket: OrderTicket) -> VenueOrder:
-        await self._load()
-        given = Stamp(_ms(ticket.signed_at + self._ahead), _ms(ticket.send_by + self._ahead))
-        self._rules.note_signed(ticket.client_order_id, given.at_ms)
-        with _hearing() as answers, stamped(given):
+        with asking() as question:
             try:
-                told = await self._rules.place(self._client, ticket, given)
+                await self._load()
+                given = Stamp(_ms(ticket.signed_at + self._ahead), _ms(ticket.send_by + self._ahead))
+                self._rules.note_signed(ticket.client_order_id, given.at_ms)
+                with stamped(given):
+                    told = await self._rules.place(self._client, ticket, given)
             except VenueRefused:
                 raise
             except Exception as error:
-                heard = answers[-1]
-                if heard.refuses(self._rules.answers.refused):
-                    raise VenueRefused(f"{self._name}: {heard}") from error
+                if question.heard.refuses(self._rules.answers.refused):
+                    raise VenueRefused(f"{self._name}: {question.heard}") from error
+                if not question.is_order_written:
+                    raise NotSent(f"{self._name}: the order was not sent: {short(error)}") from error
                 raise  # no answer: the caller asks
         return self._order({**told, **_as_asked(ticket)})
 
+    @answered
     async def cancel(self, client_order_id: str, symbol: str) -> VenueOrder:
         with errand(Purpose.ORDER):
             await self._load()
-            with _hearing() as answers:
+            with asking() as question:
                 try:
                     await self._cancel(client_order_id, symbol)
                 except Exception:
-                    if not answers[-1].says(self._rules.answers.none_to_cancel):
+                    if not question.heard.says(self._rules.answers.none_to_cancel):
                         raise
             found = await self.find(client_order_id, symbol)
         if found is None:
@@ -190,6 +194,7 @@ class CcxtVenue:
             number = self._numbers.get((symbol, client_order_id))
             await self._rules.cancel(self._client, client_order_id, symbol, number)
 
+    @answered
     async def find(self, client_order_id: str, symbol: str, *, since: datetime | None = None) -> VenueOrder | None:
         await self._load()
         if since is not None:
@@ -198,11 +203,11 @@ class CcxtVenue:
             told = await self._by_number(client_order_id.removeprefix(THEIRS), symbol)
         else:
             number = self._numbers.get((symbol, client_order_id))
-            with _hearing() as answers:
+            with asking() as question:
                 try:
                     told = await self._rules.look_up(self._client, client_order_id, symbol, number)
                 except Exception:
-                    if not answers[-1].says(self._rules.answers.no_order):
+                    if not question.heard.says(self._rules.answers.no_order):
                         raise
                     told = None
         if told is None:
@@ -217,22 +222,25 @@ class CcxtVenue:
         return found
 
     async def _by_number(self, number: str, symbol: str) -> Told | None:
-        with _hearing() as answers:
+        with asking() as question:
             try:
                 return await self._rules.by_number(self._client, number, symbol)
             except Exception:
-                if not answers[-1].says(self._rules.answers.no_order):
+                if not question.heard.says(self._rules.answers.no_order):
                     raise
                 return None
 
+    @answered
     async def open_orders(self, symbols: Sequence[str]) -> tuple[VenueOrder, ...]:
         await self._load()
         found = [self._order(one) for one in await self._rules.open_orders(self._client, symbols)]
         return tuple({(one.symbol, one.exchange_order_id): one for one in found}.values())
 
+    @answered
     async def fills(self, after: str, symbols: Sequence[str]) -> FillPage:
         return await self._fills(self._rules.trades, after, symbols)
 
+    @answered
     async def fills_of(self, after: str, symbols: Sequence[str]) -> FillPage:
         return await self._fills(self._rules.trades_of, after, symbols)
 
@@ -254,16 +262,24 @@ class CcxtVenue:
         at = await self.now()
         return Opening(balances=await self.balances(), cursor=json.dumps({OPENED: _ms(at)}))
 
+    @answered
     async def balances(self) -> dict[str, Decimal]:
+        return await self._balances()
+
+    async def _balances(self) -> dict[str, Decimal]:
         await self._load()
         totals = await self._rules.balances(self._client)
         read = Reading(self._name, "balances", totals)
-        found = {asset: read.number(asset, default=0, may_be_negative=True) for asset in totals}
+        found = {asset: read.number(asset, may_be_negative=True) for asset in totals}
         if not all(isinstance(asset, str) and asset for asset in found):
             raise DependencyDown(f"{self._name} does not answer as it should: a balance of an asset without a name")
         return {asset: amount for asset, amount in found.items() if amount}
 
+    @answered
     async def now(self) -> datetime:
+        return await self._compare_clocks()
+
+    async def _compare_clocks(self) -> datetime:
         before = self._clock.now()
         told = EPOCH + timedelta(milliseconds=await self._rules.now_ms(self._client))
         self._compared_at = self._clock.now()
@@ -273,19 +289,19 @@ class CcxtVenue:
     async def check_keys(self, *, timeout_s: float = REQUEST_TIMEOUT_S) -> KeyReport:
         """KeysRefused when the venue does not know them, DependencyDown when it does not answer in time or with sense;
         neither error holds anything of what was sent."""
-        with _hearing() as answers:
+        with asking() as question:
             try:
                 async with asyncio.timeout(timeout_s):
-                    await self.now()
-                    assets = await self.balances()
+                    await self._compare_clocks()
+                    assets = await self._balances()
                     rights = await self._rules.rights(self._client)
                     return KeyReport(clock_ahead=self._ahead, rights=rights, assets=len(assets))
             except MasterTradeError:
-                if not answers[-1].says(self._rules.answers.wrong_keys):
+                if not question.heard.says(self._rules.answers.wrong_keys):
                     raise
             except Exception as error:  # noqa: BLE001 - ccxt's, whose texts hold signed addresses
                 kind = type(error).__name__
-        heard = Heard(answers[-1].codes, redact(answers[-1].words))
+        heard = Heard(question.heard.codes, redact(question.heard.words))
         if heard.says(self._rules.answers.wrong_keys):
             raise KeysRefused(
                 f"{self._name} does not accept the keys: {heard}; check that they were copied whole, "
@@ -301,7 +317,7 @@ class CcxtVenue:
             if not self._client.markets:
                 await self._client.load_markets()
             if self._compared_at is None or self._clock.now() - self._compared_at > COMPARED_EVERY:
-                await self.now()
+                await self._compare_clocks()
 
     def _nonce(self) -> int:
         """The stored time where an order is signed with it."""
@@ -313,17 +329,18 @@ class CcxtVenue:
         given = stamp.get()
         if given is not None and _ms(self._clock.now() + self._ahead) > given.until_ms:
             raise NotSent(f"{self._name}: the order's time was over before it was written to the wire")
+        if given is not None and (question := question_of.get()) is not None:
+            question.is_order_written = True
         self._client.open()
-        if not isinstance(self._client.session, _Straight):
-            self._client.session = _Straight(self._client.session)
+        if not isinstance(self._client.session, Straight):
+            self._client.session = Straight(self._client.session)
         return await self._fetch(url, method, headers, body)
 
     def _note_answer(
         self, status: int, reason: str, url: str, method: str, headers: Any, body: str, *more: object
     ) -> str:
-        answers = _heard.get()
-        if answers is not None:
-            answers.append(self._rules.heard(status, body))
+        if (question := question_of.get()) is not None:
+            question.heard = self._rules.heard(status, body)
         passed_on: str = self._on_rest_response(status, reason, url, method, headers, body, *more)
         return passed_on
 
@@ -342,8 +359,9 @@ class CcxtVenue:
         commission, commission_asset = self._rules.fee(trade)
         fee = Reading(self._name, "fill", {"fee": commission, "asset of the fee": commission_asset})
         told = self._rules.id_in(trade)
+        at = read.moment("timestamp", until=self._clock.now() + self._ahead + AHEAD)
         return Fill(
-            client_order_id=await self._client_id(order, symbol) if told is None else self._our_id(told, order),
+            client_order_id=await self._client_id(order, symbol, at) if told is None else self._our_id(told, order),
             exchange_order_id=order,
             exchange_trade_id=read.text("id"),
             symbol=symbol,
@@ -353,13 +371,16 @@ class CcxtVenue:
             commission=fee.number("fee", may_be_negative=True),
             commission_asset=fee.text("asset of the fee") if commission else commission_asset,
             is_maker=trade.get("takerOrMaker") == "maker",
-            trade_time=read.moment("timestamp", until=self._clock.now() + self._ahead + AHEAD),
+            trade_time=at,
         )
 
-    async def _client_id(self, order: str, symbol: str) -> str:
-        """A trade names the venue's order; which of ours that is, or whether it is another's, it tells when asked."""
+    async def _client_id(self, order: str, symbol: str, at: datetime) -> str:
+        """A trade names the venue's order; which of ours that is, or whether it is another's, it tells when asked. An
+        order that it traded just now and does not know is one that it does not show yet."""
         if (symbol, order) not in self._ids:
             found = await self._by_number(order, symbol)
+            if found is None and self._clock.now() + self._ahead - at < SHOWN_WITHIN:
+                raise DependencyDown(f"{self._name} tells a fill of its order {order}, and does not show that order")
             self._remember(symbol, order, self._our_id("" if found is None else self._rules.client_id(found), order))
         return self._ids[symbol, order]
 
@@ -380,10 +401,10 @@ class CcxtVenue:
         read = Reading(self._name, "order", given)
         symbol, order = read.text("symbol"), read.text("id")
         client_order_id = given.get("asked") or self._our_id(self._rules.client_id(given), order)
+        if client_order_id.startswith(CLIENT_ORDER_PREFIX):
+            read.above_zero("amount")  # others may have sized theirs by what it costs
         filled = read.number("filled", default=0)
         quantity = max(read.number("amount", default=0), filled)
-        if quantity == 0 and client_order_id.startswith(CLIENT_ORDER_PREFIX):
-            read.refuse("amount")
         status = _STATES.get(str(given.get("status")), OrderStatus.OPEN)
         if status is OrderStatus.OPEN and filled > 0:
             status = OrderStatus.PARTIALLY_FILLED
@@ -405,17 +426,6 @@ class CcxtVenue:
         return found
 
 
-class _Straight:
-    """A session that follows no redirect: an order that is sent elsewhere with its body would be written twice."""
-
-    def __init__(self, session: Any) -> None:
-        self._session = session
-
-    def __getattr__(self, name: str) -> Any:
-        found = getattr(self._session, name)
-        return partial(found, allow_redirects=False) if name in ("get", "post", "put", "delete", "patch") else found
-
-
 def _as_asked(ticket: OrderTicket) -> dict[str, Any]:
     """An order as it was sent: what some venues do not repeat in their answer."""
     return {
@@ -426,17 +436,6 @@ def _as_asked(ticket: OrderTicket) -> dict[str, Any]:
         "amount": ticket.quantity,
         "price": ticket.limit_price,
     }
-
-
-@contextmanager
-def _hearing() -> Iterator[list[Heard]]:
-    """The answers of the venue within, after one that says nothing: ccxt drops codes from some of its errors."""
-    answers = [Heard()]
-    token = _heard.set(answers)
-    try:
-        yield answers
-    finally:
-        _heard.reset(token)
 
 
 def _ms(moment: datetime) -> int:

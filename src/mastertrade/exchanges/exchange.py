@@ -15,7 +15,7 @@ class VenueRefused(Refused):
 
 
 class NotSent(VenueRefused):
-    """The order's time was over, or would have been, before it was written to the wire."""
+    """Nothing was written to the wire: the order's time was over, or would have been, or it could not be asked for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
