@@ -18,7 +18,7 @@ from mastertrade.risk_manager.config import RiskSettings
 from mastertrade.risk_manager.service import RiskManager
 from mastertrade.shared.clock import ReplayClock
 from mastertrade.shared.postgres_manager import PostgresManager, Row, Transaction
-from mastertrade.shared.serialization import new_id
+from mastertrade.shared.serialization import new_id, to_json_object
 
 START = datetime(2021, 9, 1, 12, 0, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
@@ -84,11 +84,11 @@ class Office:
         signal = Signal(**(fields | changes))
         await self.manager.execute(
             """INSERT INTO signals (id, strategy_id, account_id, instrument_id, symbol, signal_type, timeframe_s,
-                                    bar_close, confidence, price, timestamp, valid_until)
-               VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)""",
+                                    bar_close, confidence, price, timestamp, valid_until, terms, turns)
+               VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)""",
             signal.id, signal.strategy_id, signal.account_id, signal.instrument_id, signal.symbol, signal.type.value,
             signal.timeframe_s, signal.bar_close, signal.confidence, Decimal(repr(signal.price)), signal.raised_at,
-            signal.valid_until,
+            signal.valid_until, to_json_object(signal.terms), signal.turns,
         )  # fmt: skip
         return SignalRaised(id=new_id(now), occurred_at=now, correlation_id=signal.id, signal=signal)
 

@@ -114,6 +114,6 @@ async def test_a_moment_seen_twice_asks_once(database: PostgresManager) -> None:
     args = (office.account_id, office.strategy_id, office.eth, START)
     assert await database.fetchval("SELECT want_exit($1, $2, $3, 'stop', 'x', 'y', $4)", *args) is not None
     assert await database.fetchval("SELECT want_exit($1, $2, $3, 'stop', 'x', 'y', $4)", *args) is None
-    raised = "SELECT raise_exit_signal($1, $2, $3, $4, 60, $5, 1, '{}', $5, $5)"
+    raised = "SELECT raise_exit_signal($1, $2, $3, $4, 60, $5, 1, '{}', $5, $5, 'SELL', '{}')"
     assert await database.fetchval(raised, new_id(), office.strategy_id, office.account_id, office.eth, START) is True
     assert await database.fetchval(raised, new_id(), office.strategy_id, office.account_id, office.eth, START) is False

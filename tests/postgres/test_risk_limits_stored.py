@@ -207,11 +207,11 @@ async def test_holdings_are_valued_at_the_last_close_known_then_and_flows_once(d
     office = await open_office(database)
     await office.hold("BTC", "0.5")
     await office.hold("XYZ", "3")
-    rows = await database.fetch("SELECT * FROM account_holdings($1, $2) ORDER BY asset", office.account_id, START)
+    rows = await database.fetch("SELECT * FROM holdings_at($1, $2) ORDER BY asset", office.account_id, START)
     assert [(row["asset"], row["instrument_id"], row["quantity"], row["value"]) for row in rows] == [
         ("BTC", office.btc, Decimal("0.5"), Decimal(25_000)), ("USDT", None, 100_000, 100_000), ("XYZ", None, 3, None),
     ]  # fmt: skip
-    before = await database.fetch("SELECT * FROM account_holdings($1, $2)", office.account_id, START - MINUTE)
+    before = await database.fetch("SELECT * FROM holdings_at($1, $2)", office.account_id, START - MINUTE)
     assert {row["asset"]: row["value"] for row in before}["BTC"] is None
     flows = [await database.fetchval("SELECT mark_flows($1, $2)", office.account_id, START) for _ in range(2)]
     assert flows == [125_000, 0]

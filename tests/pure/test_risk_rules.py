@@ -329,5 +329,7 @@ def test_a_leveraged_position_keeps_its_distance_to_liquidation() -> None:
     assert "liquidation_distance" not in failed(far)
     assert "liquidation_distance" in failed(near, max_exposure_percent=Decimal(1000), max_leverage=Decimal(100))
     unknown = replace(holding(true_range=None), instrument=swap)
-    assert "liquidation_distance" in failed(unknown)
+    assert "liquidation_distance" not in failed(unknown)
+    wild = replace(near, exposure=replace(near.exposure, true_range=None))
+    assert "liquidation_distance" in failed(wild, max_exposure_percent=Decimal(1000), max_leverage=Decimal(100))
     assert "liquidation_distance" not in failed(holding(true_range=None))

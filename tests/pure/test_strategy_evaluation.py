@@ -157,3 +157,24 @@ def test_targets_that_are_not_one_0_or_1_for_each_bar_are_refused(targets: tuple
 def test_older_type_names_mean_the_templates_that_replaced_them() -> None:
     names = [template_of(kind, TEMPLATES) for kind in ("SMA", "rsi", "ma_cross", "momentum", "swing")]
     assert names == ["ma_cross", "rsi_reversion", "ma_cross", "momentum_rank", None]
+
+
+def test_a_swap_is_shorted_turned_and_given_up() -> None:
+    swap = replace(FIXED, symbol="BTC/USDT:USDT")
+
+    def raised(*targets: float) -> Signal:
+        found = run(bars_of(1, 2, 3), swap, fixed(*targets))
+        assert found is not None
+        return found
+
+    short = raised(0, 0, -1)
+    assert (short.type, short.turns, short.terms.reduce_only) == (SignalType.SELL, False, False)
+    turned = raised(0, 1, -1)
+    assert (turned.type, turned.turns, turned.terms.reduce_only) == (SignalType.SELL, True, False)
+    bought_back = raised(0, -1, 0)
+    assert (bought_back.type, bought_back.turns, bought_back.terms.reduce_only) == (SignalType.BUY, False, True)
+    assert bought_back.evidence["target"] == 0.0
+    with pytest.raises(BadData, match="each bar needs one target, 0 or 1"):
+        run(bars_of(1, 2, 3), FIXED, fixed(0, 0, -1))
+    with pytest.raises(BadData, match="each bar needs one target, -1, 0 or 1"):
+        run(bars_of(1, 2, 3), swap, fixed(0, 0, -2))

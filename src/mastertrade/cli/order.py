@@ -143,6 +143,7 @@ def place_order(
         post_only=post_only,
         reduce_only=reduce_only,
         has_limit=bool(limit),
+        is_swap=":" in symbol,
     )
     wish = Wish(
         type=type_,

@@ -13,7 +13,9 @@ _DURATION: Final = re.compile(r"(\d+)(s|m|h|d)")
 _UNITS: Final = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 
 
-def read_terms(side: Side, *, tif: str, until: str, post_only: bool, reduce_only: bool, has_limit: bool) -> Terms:
+def read_terms(
+    side: Side, *, tif: str, until: str, post_only: bool, reduce_only: bool, has_limit: bool, is_swap: bool = False
+) -> Terms:
     """UsageError for words that are none, and for what does not go together. A time alone means GTD. A time that counts
     from the market's present is for ``read_lasts``, and leaves the terms without one."""
     if read_lasts(until) is not None:
@@ -32,7 +34,7 @@ def read_terms(side: Side, *, tif: str, until: str, post_only: bool, reduce_only
             post_only=post_only,
             reduce_only=reduce_only,
         )
-        terms.require_fit(side, has_limit=has_limit)
+        terms.require_fit(side, has_limit=has_limit, is_swap=is_swap)
     except ValueError as error:
         raise UsageError(str(error)) from None
     return terms

@@ -67,8 +67,10 @@ SELECT exchange_trade_id, quantity, price, commission, commission_asset, is_make
 
 -- name: position_list
 -- Why: what each strategy holds, and what it held.
-SELECT a.name AS account, s.name AS strategy, p.symbol, p.status, p.quantity, p.entry_price, l.close AS last_price,
-       CASE WHEN p.status = 'open' THEN p.quantity * (l.close::numeric - p.entry_price) END AS unrealized_pnl, p.realized_pnl,
+SELECT a.name AS account, s.name AS strategy, p.symbol, p.status, signed_quantity(p.side, p.quantity) AS quantity, p.entry_price,
+       l.close AS last_price,
+       CASE WHEN p.status = 'open' THEN signed_quantity(p.side, p.quantity) * (l.close::numeric - p.entry_price) END
+           AS unrealized_pnl, p.realized_pnl + p.funding AS realized_pnl, p.funding,
        p.opened_at, p.closed_at
   FROM strategy_positions p
   JOIN strategies s ON s.id = p.strategy_id
@@ -96,7 +98,8 @@ SELECT a.name AS account, a.quote_asset, b.asset, b.free_balance, b.locked_balan
   FROM accounts a
   JOIN portfolio_balances b ON b.account_id = a.id AND (b.free_balance <> 0 OR b.locked_balance <> 0)
   LEFT JOIN account_marks m ON m.account_id = a.id
-  LEFT JOIN LATERAL account_holdings(a.id, coalesce(m.marked_at, now())) h ON h.asset = b.asset
+  LEFT JOIN LATERAL holdings_at(a.id, coalesce(m.marked_at, now())) h
+    ON h.asset = b.asset AND h.quantity = b.free_balance + b.locked_balance
  WHERE :account::text IS NULL OR lower(:account) IN (lower(a.name), a.id::text)
  ORDER BY a.name, b.asset LIMIT :page;
 

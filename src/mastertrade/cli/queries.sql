@@ -98,7 +98,8 @@ SELECT scope, mode, reason, actor, version, changed_at FROM trading_state ORDER 
 
 -- name: positions
 -- Why: what is held now.
-SELECT a.name AS account, s.name AS strategy, p.symbol, p.quantity, p.entry_price, p.current_price, p.realized_pnl, p.opened_at
+SELECT a.name AS account, s.name AS strategy, p.symbol, signed_quantity(p.side, p.quantity) AS quantity, p.entry_price,
+       p.current_price, p.realized_pnl + p.funding AS realized_pnl, p.opened_at
   FROM strategy_positions p JOIN strategies s ON s.id = p.strategy_id JOIN accounts a ON a.id = p.account_id
  WHERE p.status = 'open' AND (:account_id::uuid IS NULL OR p.account_id = :account_id)
  ORDER BY a.name, p.symbol, s.name LIMIT 1000;
@@ -167,7 +168,8 @@ SELECT (SELECT name FROM account) AS account,
        (SELECT count(*) FROM signals s, account a WHERE s.account_id = a.id) AS signals,
        v.approved, v.reduced, v.refused, o.orders, o.open_orders, o.unknown_orders,
        (SELECT count(*) FROM trades t, account a WHERE t.account_id = a.id) AS fills,
-       (SELECT coalesce(jsonb_agg(jsonb_build_object('symbol', p.symbol, 'quantity', trim_scale(p.quantity)::text)
+       (SELECT coalesce(jsonb_agg(jsonb_build_object('symbol', p.symbol, 'quantity',
+                                                     trim_scale(signed_quantity(p.side, p.quantity))::text)
                                   ORDER BY p.symbol, p.quantity), '[]')
           FROM strategy_positions p, account a WHERE p.account_id = a.id AND p.status = 'open') AS positions,
        (SELECT count(*) FROM arbitrage_opportunities) AS opportunities,

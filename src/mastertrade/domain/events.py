@@ -8,7 +8,7 @@ from typing import Any
 from uuid import UUID
 
 from mastertrade.domain.arbitrage import Opportunity
-from mastertrade.domain.market import Candle
+from mastertrade.domain.market import Candle, InstrumentKind, parse_symbol
 from mastertrade.domain.orders import ApprovedOrder, OrderStatus, Side
 from mastertrade.domain.risk import Disposition, RiskLevel, TradingMode
 from mastertrade.domain.strategy import Signal
@@ -89,7 +89,8 @@ class OrderUpdated(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OrderFilled(Event):
-    """One fill applied: order, ledger, balances and position already hold it."""
+    """One fill applied: order, ledger, balances and position already hold it. ``position_quantity`` is what its
+    strategy holds after it, below 0 for a short."""
 
     fill_id: UUID
     order_id: UUID
@@ -110,6 +111,19 @@ class OrderFilled(Event):
     @property
     def key(self) -> str:
         return f"{self.account_id}:{self.instrument_id}"
+
+    @property
+    def opens_position(self) -> bool:
+        """The position stands on the fill's own side: it was opened, enlarged, or turned to it."""
+        return self.position_quantity != 0 and (self.position_quantity > 0) == (self.side is Side.BUY)
+
+    @property
+    def closes_position(self) -> bool:
+        """Nothing is left of the position there was. Of a swap it may have turned, and less stands than was filled."""
+        if self.position_quantity == 0:
+            return True
+        is_swap = parse_symbol(self.symbol).kind is InstrumentKind.SWAP
+        return is_swap and self.opens_position and abs(self.position_quantity) < self.quantity
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,6 +8,8 @@ from enum import StrEnum
 from typing import Final
 from uuid import UUID
 
+from mastertrade.domain.market import InstrumentKind, parse_symbol
+
 
 class Side(StrEnum):
     BUY = "BUY"
@@ -63,12 +65,12 @@ class Terms:
     def is_over(self, at: datetime) -> bool:
         return self.expires_at is not None and at >= self.expires_at
 
-    def require_fit(self, side: Side, *, has_limit: bool) -> None:
-        """ValueError where an order of this side and price cannot have these terms."""
+    def require_fit(self, side: Side, *, has_limit: bool, is_swap: bool = False) -> None:
+        """ValueError where an order of this side, price and kind of market cannot have these terms."""
         if not has_limit and (self.time_in_force is not TimeInForce.GTC or self.post_only):
             what = "post-only" if self.post_only else f"time in force {self.time_in_force}"
             raise ValueError(f"{what}: a market order cannot have it; give a limit price (--limit), or leave it out")
-        if self.reduce_only and side is Side.BUY:
+        if self.reduce_only and side is Side.BUY and not is_swap:
             raise ValueError(
                 "reduce-only BUY: a spot position is reduced by selling; use SELL, or leave reduce-only out"
             )
@@ -169,7 +171,8 @@ class ApprovedOrder:
     terms: Terms = ORDINARY
 
     def __post_init__(self) -> None:
-        self.terms.require_fit(self.side, has_limit=self.limit_price is not None)
+        is_swap = parse_symbol(self.symbol).kind is InstrumentKind.SWAP
+        self.terms.require_fit(self.side, has_limit=self.limit_price is not None, is_swap=is_swap)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -48,6 +48,8 @@ class Signal:
     ``evidence`` holds the candle and indicator values it was raised on, so the reason outlives data retention.
     ``confidence`` is 0..100. After ``valid_until`` it is refused as stale. ``quantity`` is what somebody asked for
     by hand, without one the risk manager sizes it by its strength; ``limit_price`` is the worst price it may trade at.
+    Of a swap, one that goes against the position gives it up; where it ``turns`` it, a position of the signal's own
+    side takes its place.
     """
 
     id: UUID
@@ -66,3 +68,4 @@ class Signal:
     quantity: Decimal | None = None
     limit_price: Decimal | None = None
     terms: Terms = ORDINARY
+    turns: bool = False

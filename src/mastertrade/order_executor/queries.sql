@@ -203,7 +203,7 @@ SELECT asset, free_balance, locked_balance, updated_at FROM portfolio_balances
 
 -- name: open_positions
 -- Why: what each strategy holds now.
-SELECT p.strategy_id, s.name AS strategy, p.symbol, p.instrument_id, p.quantity, p.entry_price, p.current_price, p.unrealized_pnl,
+SELECT p.strategy_id, s.name AS strategy, p.symbol, p.instrument_id, signed_quantity(p.side, p.quantity) AS quantity, p.entry_price, p.current_price, p.unrealized_pnl,
        p.realized_pnl, p.opened_at
   FROM strategy_positions p JOIN strategies s ON s.id = p.strategy_id
  WHERE p.account_id = :account_id AND p.status = 'open' ORDER BY p.symbol, s.name LIMIT 1000;

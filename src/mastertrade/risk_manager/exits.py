@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Any, Final
 
 from mastertrade.domain.events import SignalRaised
+from mastertrade.domain.market import InstrumentKind
+from mastertrade.domain.orders import Terms
 from mastertrade.domain.strategy import Signal, SignalType
 from mastertrade.messaging.bus import Bus
 from mastertrade.shared.postgres_manager import Database, Row, Transaction
 from mastertrade.shared.queries import load_queries
-from mastertrade.shared.serialization import new_id
+from mastertrade.shared.serialization import new_id, to_json_object
 
 log = logging.getLogger(__name__)
 
@@ -69,6 +71,8 @@ class Exits:
             evidence=signal.evidence,
             raised_at=signal.raised_at,
             valid_until=signal.valid_until,
+            type=signal.type.value,
+            terms=to_json_object(signal.terms),
         )
         if not is_new:
             return False
@@ -88,12 +92,13 @@ def _signal(row: Mapping[str, Any], at: datetime, timeframe_s: int) -> Signal:
         account_id=row["account_id"],
         instrument_id=row["instrument_id"],
         symbol=row["symbol"],
-        type=SignalType.SELL,
+        type=SignalType.BUY if row["side"] == "short" else SignalType.SELL,
         timeframe_s=timeframe_s,
         bar_close=at,
         price=row["close"],
         confidence=CERTAIN,
         raised_at=at,
         valid_until=at + VALID,
+        terms=Terms(reduce_only=row["market_kind"] == InstrumentKind.SWAP),
         evidence={"exit": row["kind"], "because": row["reason"], "wanted_by": row["actor"]},
     )

@@ -1,7 +1,7 @@
 -- name: open_exits
 -- Why: every exit that is wanted, with what is still held, what may still trade, and the price to ask for it at.
 SELECT e.id, e.account_id, e.strategy_id, e.instrument_id, e.kind, e.reason, e.actor, e.attempts, i.symbol, i.lot_size,
-       coalesce(p.quantity, 0)::numeric AS held, l.close,
+       coalesce(p.quantity, 0)::numeric AS held, p.side, i.kind AS market_kind, l.close,
        in_flight(e.account_id, e.strategy_id, e.instrument_id, :at::timestamptz) AS in_flight
   FROM risk_exits e
   JOIN accounts a ON a.id = e.account_id
@@ -15,7 +15,7 @@ SELECT e.id, e.account_id, e.strategy_id, e.instrument_id, e.kind, e.reason, e.a
 -- name: raise_exit_signal
 -- Why: the exit goes the way of every order, so that it is judged, reserved, sent once and explained like one.
 SELECT raise_exit_signal(:id, :strategy_id, :account_id, :instrument_id, :timeframe_s, :bar_close, :price, :evidence,
-                         :raised_at, :valid_until);
+                         :raised_at, :valid_until, :type, :terms);
 
 -- name: exit_asked
 -- Why: how often it was asked for, and by which signal last.

@@ -119,4 +119,4 @@ def largest_within(square: float, cross: float, own: float, limit: float) -> flo
 
 
 def _sum_of(held: Sequence[Held], classes: Sequence[AssetClass], wanted: AssetClass) -> Decimal:
-    return sum((one.value for one, found in zip(held, classes, strict=True) if found is wanted), start=Decimal(0))
+    return sum((abs(one.value) for one, found in zip(held, classes, strict=True) if found is wanted), start=Decimal(0))

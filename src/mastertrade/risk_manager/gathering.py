@@ -166,6 +166,10 @@ def _case(
         position_quantity=row["position_quantity"],
         in_flight=row["in_flight"],
         breaker_override=row["breaker_override"] or "",
+        account_kind=InstrumentKind(row["account_kind"]),
+        leverage=row["leverage"],
+        others_quantity=row["others_quantity"],
+        maintenance_rate=row["maintenance_rate"],
         exposure=exposure,
     )
 

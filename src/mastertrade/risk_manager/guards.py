@@ -48,7 +48,7 @@ class Guards:
 
     async def after_fill(self, tx: Transaction, fill: OrderFilled) -> None:
         """A fill that closed a position may have been one loss too many."""
-        if fill.strategy_id is None or fill.position_quantity > 0:
+        if fill.strategy_id is None or not fill.closes_position:
             return
         at = fill.occurred_at
         rows = await QUERIES.fetch(

@@ -13,7 +13,7 @@ SELECT p.closed_at, p.instrument_id, p.symbol, p.realized_pnl::numeric AS result
   LEFT JOIN LATERAL (
        SELECT sum(f.quantity * f.price) AS spent FROM trades f JOIN orders o ON o.id = f.order_id
         WHERE o.strategy_id = p.strategy_id AND f.account_id = p.account_id AND f.instrument_id = p.instrument_id
-          AND f.side = 'BUY' AND f.trade_time >= p.opened_at AND f.trade_time <= p.closed_at) t ON true
+          AND f.side = CASE p.side WHEN 'short' THEN 'SELL' ELSE 'BUY' END AND f.trade_time >= p.opened_at AND f.trade_time <= p.closed_at) t ON true
  WHERE p.strategy_id = :strategy_id AND p.account_id = :account_id AND p.status = 'closed' AND p.closed_at <= :at
  ORDER BY p.closed_at DESC, p.id DESC LIMIT :count;
 

@@ -45,6 +45,8 @@ def judge(case: Case, limits: Limits, *, verdict_id: UUID, rules: Sequence[Rule]
     """The verdict on one case. A rule that cannot be evaluated refuses: doubt never approves."""
     if case.signal.type is SignalType.HOLD:
         return refusal(case, verdict_id, Disposition.HELD, "HOLD asks for nothing")
+    if case.is_turn:
+        return _turned(case, limits, verdict_id, rules)
     checks: list[Check] = []
     requested = Decimal(0)
     try:
@@ -68,6 +70,32 @@ def judge(case: Case, limits: Limits, *, verdict_id: UUID, rules: Sequence[Rule]
         reason = "; ".join(f"{check.name}: {check.detail}" for check in failed)
         return refusal(case, verdict_id, disposition, reason, requested=requested, checks=tuple(checks))
     return _approval(case, sized, limits, verdict_id, requested, tuple(checks))
+
+
+def _turned(case: Case, limits: Limits, verdict_id: UUID, rules: Sequence[Rule]) -> Judgement:
+    """A position and its opposite in its place, in one order: judged as an entry that finds nothing of its own held.
+    Where that is refused the position is given up all the same."""
+    held, wanted = abs(case.position_quantity), case.signal.quantity
+    entry = replace(
+        case,
+        signal=replace(case.signal, turns=False, quantity=None if wanted is None else wanted - held),
+        position_quantity=Decimal(0),
+        base_held=Decimal(0),
+        closes=held,
+    )
+    opened = judge(entry, limits, verdict_id=verdict_id, rules=rules)
+    if opened.order is None:
+        terms = replace(case.signal.terms, reduce_only=True, post_only=False)
+        only_out = replace(case, signal=replace(case.signal, turns=False, quantity=None, terms=terms))
+        closed = judge(only_out, limits, verdict_id=verdict_id, rules=rules)
+        reason = f"only gives the position up: {opened.verdict.reason}"
+        return replace(closed, verdict=replace(closed.verdict, reason=reason)) if closed.order else closed
+    verdict = replace(
+        opened.verdict,
+        requested_quantity=opened.verdict.requested_quantity + held,
+        approved_quantity=opened.verdict.approved_quantity + held,
+    )
+    return Judgement(verdict=verdict, order=replace(opened.order, quantity=opened.order.quantity + held))
 
 
 def refusal(

@@ -21,7 +21,13 @@ SELECT b.asset, i.id AS instrument_id, coalesce(i.symbol, b.asset || '/' || a.qu
   LEFT JOIN instruments i ON i.venue = a.venue AND i.symbol = b.asset || '/' || a.quote_asset
   LEFT JOIN LATERAL last_candle(i.id, :as_of) c ON true
  WHERE b.account_id = :account_id AND b.free_balance + b.locked_balance <> 0
- ORDER BY b.asset;
+ UNION ALL
+SELECT i.base, i.id, i.symbol, p.quantity, round(coalesce(p.quantity * c.close::numeric, p.cost), 10)
+  FROM contract_positions p
+  JOIN instruments i ON i.id = p.instrument_id
+  LEFT JOIN LATERAL last_candle(i.id, :as_of) c ON true
+ WHERE p.account_id = :account_id AND p.quantity <> 0
+ ORDER BY asset;
 
 -- name: store_risk
 -- Why: each day keeps its last figures, by account and method; an older measurement changes nothing.

@@ -51,6 +51,7 @@ class RiskPostgresDatabase(BookRows):
             valid_until=signal.valid_until,
             quantity=signal.quantity,
             limit_price=signal.limit_price,
+            turns=signal.turns,
             terms=to_json_object(signal.terms),
             ordinary=to_json_object(ORDINARY),
             price=decimal_of(signal.price),
@@ -122,32 +123,28 @@ class RiskPostgresDatabase(BookRows):
         await QUERIES.execute(tx, "mark_book", venues=list(venues), at=at)
 
     async def move_position(self, tx: Transaction, fill: OrderFilled) -> None:
-        """Brings the strategy's position to what it holds after the fill."""
-        if fill.position_quantity > 0:
+        """Brings the strategy's position to what it holds after the fill; one that was turned ends, and the other
+        side's begins."""
+        names: dict[str, Any] = {
+            "strategy_id": fill.strategy_id,
+            "account_id": fill.account_id,
+            "instrument_id": fill.instrument_id,
+            "price": fill.price,
+            "at": fill.occurred_at,
+        }
+        if fill.closes_position:
+            side = None if fill.position_quantity == 0 else "long" if fill.position_quantity > 0 else "short"
+            await QUERIES.execute(tx, "end_position", realized_pnl=fill.realized_pnl, kept_side=side, **names)
+        if fill.position_quantity != 0:
             await QUERIES.execute(
                 tx,
                 "move_position",
                 id=str(fill.fill_id),
-                strategy_id=fill.strategy_id,
-                account_id=fill.account_id,
-                instrument_id=fill.instrument_id,
                 symbol=fill.symbol,
                 quantity=fill.position_quantity,
                 entry_price=fill.position_entry_price,
-                price=fill.price,
-                realized_pnl=fill.realized_pnl,
-                at=fill.occurred_at,
-            )
-        else:
-            await QUERIES.execute(
-                tx,
-                "end_position",
-                strategy_id=fill.strategy_id,
-                account_id=fill.account_id,
-                instrument_id=fill.instrument_id,
-                price=fill.price,
-                realized_pnl=fill.realized_pnl,
-                at=fill.occurred_at,
+                realized_pnl=Decimal(0) if fill.closes_position else fill.realized_pnl,
+                **names,
             )
 
     # --- trading state ---

@@ -5,7 +5,7 @@ SELECT begin_judging(:account_id, :strategy_id, :instrument_id) AS mode,
        (SELECT coalesce((s.account_id, s.strategy_id, s.instrument_id, s.symbol, s.signal_type, s.timeframe_s)
              = (:account_id, :strategy_id, :instrument_id, :symbol, :signal_type, :timeframe_s)
            AND (s.bar_close, s.timestamp, s.valid_until) = (:bar_close, :raised_at, :valid_until)
-           AND (s.quantity, s.limit_price) IS NOT DISTINCT FROM (:quantity, :limit_price)
+           AND (s.quantity, s.limit_price, s.turns) IS NOT DISTINCT FROM (:quantity, :limit_price, :turns)
            AND CASE s.terms WHEN '{}' THEN :ordinary::jsonb ELSE s.terms END = :terms::jsonb
            AND round(s.price, 10) = round(:price::numeric, 10), false)
           FROM signals s WHERE s.id = :signal_id) AS is_as_stored;
@@ -13,26 +13,36 @@ SELECT begin_judging(:account_id, :strategy_id, :instrument_id) AS mode,
 -- name: load_case
 -- Why: everything a judgement looks at, in one snapshot. Prices come from the stored candles, not from the marks, so that
 -- the order in which consumers see a minute does not change a decision.
-WITH held AS MATERIALIZED (SELECT * FROM account_holdings(:account_id, :now))
-SELECT i.*, a.venue AS account_venue, a.quote_asset,
+WITH held AS MATERIALIZED (SELECT * FROM holdings_at(:account_id, :now))
+SELECT i.*, a.venue AS account_venue, a.quote_asset, a.kind AS account_kind, a.leverage,
        s.enabled AND coalesce(c.enabled, true) AS strategy_is_enabled,
        coalesce(c.risk_multiplier, 1)::float8 AS risk_multiplier, c.max_position_size,
        l.close AS last_close, l.close_time AS last_close_time, limits_version() AS limits_version,
-       (SELECT round(coalesce(sum(h.value), 0), 10) FROM held h) AS equity,
+       (SELECT round(coalesce(sum(h.equity), 0), 10) FROM held h) AS equity,
        h.assets, h.instruments, h.values,
        m.equity AS marked_equity, m.high_water_mark, m.day AS marked_day, m.day_start_equity, m.week_start_equity,
        v.venue_equity, v.total_equity,
        n.at AS counted_at, n.this_second, n.this_minute, n.this_day,
-       coalesce(q.free_balance, 0)::numeric AS quote_free,
-       coalesce(q.locked_balance, 0)::numeric AS quote_reserved,
+       -- With cross margin what positions have lost is no longer free.
+       (coalesce(q.free_balance, 0) + CASE a.kind WHEN 'swap' THEN least(0, (
+           SELECT coalesce(sum(h.equity), 0) FROM held h WHERE h.asset <> a.quote_asset)) ELSE 0 END)::numeric AS quote_free,
+       CASE a.kind WHEN 'swap' THEN a.leverage * (
+                SELECT coalesce(sum(r.remaining), 0) FROM reservations r
+                 WHERE r.account_id = a.id AND r.asset = i.quote AND r.released_at IS NULL)
+            ELSE coalesce(q.locked_balance, 0) END::numeric AS quote_reserved,
        coalesce(b.free_balance, 0)::numeric AS base_free,
-       coalesce(b.free_balance + b.locked_balance, 0)::numeric AS base_held,
-       (SELECT coalesce(sum(r.remaining), 0) FROM reservations r JOIN approvals p ON p.reservation_id = r.id
+       CASE a.kind WHEN 'swap' THEN (SELECT coalesce(sum(abs(h.quantity)), 0) FROM held h WHERE h.asset = i.base)
+            ELSE coalesce(b.free_balance + b.locked_balance, 0) END::numeric AS base_held,
+       a.leverage * (SELECT coalesce(sum(r.remaining), 0) FROM reservations r JOIN approvals p ON p.reservation_id = r.id
          WHERE r.account_id = a.id AND r.asset = i.quote AND r.released_at IS NULL
-           AND p.instrument_id = i.id AND p.side = 'BUY') AS pending_buys,
-       (SELECT coalesce(sum(o.quantity), 0) FROM strategy_positions o
-         WHERE o.strategy_id = s.id AND o.instrument_id = i.id AND o.account_id = a.id AND o.status = 'open'
-       ) AS position_quantity,
+           AND p.instrument_id = i.id AND (p.side = 'BUY' OR a.kind = 'swap')) AS pending_buys,
+       p.own AS position_quantity, p.others AS others_quantity,
+       CASE a.kind WHEN 'swap' THEN (
+                SELECT t.maintenance_rate FROM leverage_tiers t
+                 WHERE t.instrument_id = i.id AND t.notional_from <= a.leverage * (SELECT sum(h.equity) FROM held h)
+                   AND t.valid_from = (SELECT max(v.valid_from) FROM leverage_tiers v
+                                        WHERE v.instrument_id = i.id AND v.valid_from <= :now)
+                 ORDER BY t.notional_from DESC LIMIT 1) END::float8 AS maintenance_rate,
        in_flight(a.id, s.id, i.id, :now) AS in_flight,
        (SELECT r.regime FROM risk_regimes r WHERE r.venue = a.venue AND r.since <= :now ORDER BY r.since DESC LIMIT 1) AS regime,
        s.configuration ->> 'sizing' AS sizing_method, t.trades, t.win_rate, t.payoff,
@@ -64,6 +74,10 @@ SELECT i.*, a.venue AS account_venue, a.quote_asset,
          FROM (SELECT o.realized_pnl FROM strategy_positions o
                 WHERE o.strategy_id = s.id AND o.account_id = a.id AND o.status = 'closed'
                 ORDER BY o.closed_at DESC LIMIT 500) p) t
+ CROSS JOIN LATERAL (
+       SELECT coalesce(sum(signed_quantity(o.side, o.quantity)) FILTER (WHERE o.strategy_id = s.id), 0) AS own,
+              coalesce(sum(signed_quantity(o.side, o.quantity)) FILTER (WHERE o.strategy_id <> s.id), 0) AS others
+         FROM strategy_positions o WHERE o.instrument_id = i.id AND o.account_id = a.id AND o.status = 'open') p
  CROSS JOIN LATERAL scopes_around(a.id, s.id, i.id) AS w (scopes)
  CROSS JOIN LATERAL (
        SELECT coalesce(array_agg(e.asset ORDER BY e.asset), '{}') AS assets,
@@ -97,8 +111,9 @@ SELECT mark_book(:venues, :at);
 -- Why: a fill opened or changed a position; the fill carries what is held after it.
 INSERT INTO risk_positions AS p (id, strategy_id, account_id, instrument_id, symbol, side, quantity, entry_price, current_price,
                                  unrealized_pnl, realized_pnl, position_value_usd, created_at, updated_at)
-SELECT :id, :strategy_id, :account_id, :instrument_id, :symbol, 'long', f.quantity, f.entry_price, f.price,
-       round((f.price - f.entry_price) * f.quantity, 18), :realized_pnl, round(f.price * f.quantity, 18), :at, :at
+SELECT :id, :strategy_id, :account_id, :instrument_id, :symbol, CASE WHEN f.quantity < 0 THEN 'short' ELSE 'long' END,
+       abs(f.quantity), f.entry_price, f.price, round((f.price - f.entry_price) * f.quantity, 18), :realized_pnl,
+       round(f.price * abs(f.quantity), 18), :at, :at
   FROM (SELECT :quantity::numeric AS quantity, :entry_price::numeric AS entry_price, :price::numeric AS price) f
 ON CONFLICT (instrument_id, account_id, strategy_id) WHERE status = 'open' AND instrument_id IS NOT NULL DO UPDATE SET
     quantity = EXCLUDED.quantity, entry_price = EXCLUDED.entry_price, current_price = EXCLUDED.current_price,
@@ -106,12 +121,13 @@ ON CONFLICT (instrument_id, account_id, strategy_id) WHERE status = 'open' AND i
     position_value_usd = EXCLUDED.position_value_usd, updated_at = greatest(p.updated_at, EXCLUDED.updated_at);
 
 -- name: end_position
--- Why: a fill closed the position; its stops have nothing left to protect.
+-- Why: a fill closed the position, or turned it into another side's; its stops have nothing left to protect.
 WITH closed AS (
     UPDATE risk_positions
        SET status = 'closed', quantity = 0, current_price = :price, unrealized_pnl = 0, position_value_usd = 0,
            realized_pnl = realized_pnl + :realized_pnl::numeric, updated_at = greatest(updated_at, :at), closed_at = :at
      WHERE instrument_id = :instrument_id AND account_id = :account_id AND strategy_id = :strategy_id AND status = 'open'
+       AND side IS DISTINCT FROM :kept_side::text
  RETURNING id)
 UPDATE stop_losses s SET status = 'cancelled', updated_at = :at FROM closed c WHERE s.position_id = c.id AND s.status = 'active';
 

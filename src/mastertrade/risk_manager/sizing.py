@@ -28,7 +28,7 @@ def requested_quantity(case: Case, limits: Limits) -> tuple[Decimal, tuple[Check
     passes whole; a stronger one asks for 6 % and is cut to the cap.
     """
     if case.is_exit:
-        return whole_lots(case, case.position_quantity), ()
+        return whole_lots(case, case.to_give_up), ()
     loss = loss_per_unit(case, limits)
     with localcontext(prec=DIGITS):
         costs = loss - case.price * stop_percent(case, limits) / HUNDRED
@@ -65,22 +65,27 @@ def whole_lots(case: Case, quantity: Decimal) -> Decimal:
         return round_down(quantity, case.instrument.lot_size)
 
 
-def buy_cost_rate(case: Case, limits: Limits) -> Decimal:
-    """What a market buy may cost beyond its price, as a fraction of it: the fee and room for slippage."""
-    return case.instrument.taker_fee + limits.slippage_percent / HUNDRED
+def entry_cost_rate(case: Case, limits: Limits) -> Decimal:
+    """What an entry at the market's price sets aside, as a fraction of its notional: its price, of a swap the margin
+    for it, with room for slippage, and the fee."""
+    with localcontext(prec=DIGITS):
+        return (1 + limits.slippage_percent / HUNDRED) / case.leverage + case.instrument.taker_fee
 
 
 def reservation(case: Case, limits: Limits) -> tuple[str, Decimal]:
-    """Asset and amount to set aside for the case's quantity: quote for a buy, the sold units for a sale."""
+    """Asset and amount to set aside for the case's quantity: quote for an entry, the sold units for a sale. To give up
+    contracts takes no money."""
     if case.is_exit:
-        return case.instrument.base, case.quantity
-    limit = case.signal.limit_price  # which it costs at most
+        return (case.instrument.quote, Decimal(0)) if case.is_swap else (case.instrument.base, case.quantity)
+    limit = case.signal.limit_price
     with localcontext(prec=DIGITS):
-        if limit is None:
-            cost = case.quantity * case.price * (1 + buy_cost_rate(case, limits))
+        if limit is None or case.sign < 0:  # a short may trade far above its limit
+            price, rate = max(case.price, limit or case.price), entry_cost_rate(case, limits)
         else:
-            cost = case.quantity * limit * (1 + case.instrument.taker_fee)
-        return case.instrument.quote, round_up(cost, QUOTE_UNIT)
+            price, rate = limit, 1 / case.leverage + case.instrument.taker_fee
+        cost = case.quantity * price * rate
+        fee_of_closing = case.closes * price * case.instrument.taker_fee
+        return case.instrument.quote, round_up(cost + fee_of_closing, QUOTE_UNIT)
 
 
 def stop_percent(case: Case, limits: Limits) -> Decimal:
@@ -94,13 +99,14 @@ def stop_percent(case: Case, limits: Limits) -> Decimal:
 
 def stop_price(case: Case, limits: Limits) -> Decimal:
     """Of an entry, on the instrument's tick, rounded towards the price."""
+    rounded = round_up if case.sign > 0 else round_down
     with localcontext(prec=DIGITS):
-        return round_up(case.price * (1 - stop_percent(case, limits) / HUNDRED), case.instrument.tick_size)
+        return rounded(case.price * (1 - case.sign * stop_percent(case, limits) / HUNDRED), case.instrument.tick_size)
 
 
 def loss_per_unit(case: Case, limits: Limits) -> Decimal:
     """What one unit loses between its price and its stop, with the fees of both ways and slippage at the stop."""
     with localcontext(prec=DIGITS):
-        stop = case.price * (1 - stop_percent(case, limits) / HUNDRED)
+        stop = case.price * (1 - case.sign * stop_percent(case, limits) / HUNDRED)
         fees = case.instrument.taker_fee * (case.price + stop)
-        return case.price - stop + fees + limits.slippage_percent / HUNDRED * stop
+        return abs(case.price - stop) + fees + limits.slippage_percent / HUNDRED * stop

@@ -12,7 +12,7 @@ import numpy as np
 
 from mastertrade.domain.events import OrderFilled, StopTriggered
 from mastertrade.domain.market import Candle
-from mastertrade.domain.orders import Side, round_down, round_up
+from mastertrade.domain.orders import round_down, round_up
 from mastertrade.messaging.bus import Bus
 from mastertrade.risk_manager.asset_classes import MULTIPLIERS, asset_class
 from mastertrade.risk_manager.config import RiskSettings
@@ -57,8 +57,9 @@ class StopKeeper:
     async def attach(self, tx: Transaction, fill: OrderFilled) -> None:
         """A fill that opened or enlarged a position: it has a stop from now on, never further away than the risk
         decision took it to be. One that has a stop keeps it, for the new size."""
-        if fill.side is not Side.BUY or fill.position_quantity <= 0 or fill.strategy_id is None:
+        if not fill.opens_position or fill.strategy_id is None:
             return
+        is_long = fill.position_quantity > 0
         names: dict[str, Any] = {"strategy_id": fill.strategy_id, "instrument_id": fill.instrument_id}
         row = await QUERIES.fetchrow(tx, "stop_of_fill", order_id=fill.order_id, **names)
         if row is None:
@@ -70,17 +71,18 @@ class StopKeeper:
             config,
             fill.position_entry_price,
             market,
-            is_long=True,
+            is_long=is_long,
             class_factor=MULTIPLIERS[asset_class(row["base"])],
         )
         if row["stop_price"] is not None:
-            price = max(price, row["stop_price"]) if row["config"] else row["stop_price"]
+            tighter = max if is_long else min
+            price = tighter(price, row["stop_price"]) if row["config"] else row["stop_price"]
         await QUERIES.fetchval(
             tx,
             "attach_stop",
             account_id=fill.account_id,
             type=config.stop_type.value,
-            stop_price=round_up(price, row["tick_size"]),
+            stop_price=(round_up if is_long else round_down)(price, row["tick_size"]),
             config=_plain(config),
             metadata={"entry_volatility": market.volatility},
             at=at,

@@ -6,6 +6,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+from mastertrade.domain.market import InstrumentKind, parse_symbol
+from mastertrade.domain.orders import Terms
 from mastertrade.domain.strategy import Signal, SignalType
 from mastertrade.quant.bars import Bars
 from mastertrade.quant.columns import columns_of
@@ -71,18 +73,21 @@ def evaluate(
     valid_s: float,
     make_id: Callable[[datetime], UUID],
 ) -> Signal | None:
-    """The signal of the last bar: BUY where the target rose, SELL where it fell, else None. The bars are columns of
-    ``together`` where the template reads the markets beside them."""
+    """The signal of the last bar: BUY where the target rose, SELL where it fell, else None. A target below 0 is a
+    short, which only a swap can have. The bars are columns of ``together`` where the template reads the markets beside
+    them."""
     built = build_assignment(assignment, templates)
     if len(bars) < 2:
         return None
     bars = columns_of(bars)  # so that targets, evidence and confidence share what is computed
     targets = built.positions(bars)
     before, target = float(targets[-2]), float(targets[-1])
-    if len(targets) != len(bars) or not {before, target} <= {0.0, 1.0}:
+    is_swap = parse_symbol(assignment.symbol).kind is InstrumentKind.SWAP
+    known = {-1.0, 0.0, 1.0} if is_swap else {0.0, 1.0}
+    if len(targets) != len(bars) or not {before, target} <= known:
         raise BadData(
             f"{assignment.template}: {len(bars)} bars gave {len(targets)} targets ending in {before:g}, {target:g};"
-            " each bar needs one target, 0 or 1"
+            f" each bar needs one target, {'-1, 0 or 1' if is_swap else '0 or 1'}"
         )
     if target == before:
         return None
@@ -101,7 +106,9 @@ def evaluate(
         confidence=built.confidence(bars, last),
         raised_at=raised_at,
         valid_until=valid_until(bar_close, raised_at, assignment.timeframe_s, valid_s),
-        evidence={**bar_evidence(bars), **built.evidence(bars, last)},
+        evidence={**bar_evidence(bars), **built.evidence(bars, last), **({"target": target} if is_swap else {})},
+        terms=Terms(reduce_only=is_swap and target == 0.0),
+        turns=before * target < 0.0,
     )
 
 

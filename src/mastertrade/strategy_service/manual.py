@@ -8,6 +8,7 @@ from typing import Final
 from uuid import UUID
 
 from mastertrade.domain.events import SignalRaised
+from mastertrade.domain.market import InstrumentKind, parse_symbol
 from mastertrade.domain.orders import ORDINARY, Side, Terms, TimeInForce, round_down
 from mastertrade.domain.strategy import Signal, SignalType
 from mastertrade.messaging.bus import Bus
@@ -195,7 +196,8 @@ async def _strategy(tx: Transaction, name: str | None, at: datetime) -> tuple[UU
 
 def _require_terms(symbol: str, wish: Wish, now: datetime) -> None:
     try:
-        wish.terms.require_fit(Side(wish.type.value), has_limit=wish.limit_price is not None)
+        is_swap = parse_symbol(symbol).kind is InstrumentKind.SWAP
+        wish.terms.require_fit(Side(wish.type.value), has_limit=wish.limit_price is not None, is_swap=is_swap)
         wish.terms.require_time_left(now)
     except ValueError as error:
         raise Refused(f"{symbol}: {error}") from None

@@ -9,7 +9,7 @@ from uuid import UUID
 from mastertrade.domain.strategy import Signal, Strategy, StrategyStatus
 from mastertrade.shared.postgres_manager import Database, Row, Transaction
 from mastertrade.shared.queries import load_queries
-from mastertrade.shared.serialization import decimal_of, new_id, to_serializable
+from mastertrade.shared.serialization import decimal_of, new_id, to_json_object, to_serializable
 from mastertrade.strategy_service.evaluation import Assignment, Evaluation
 
 QUERIES = load_queries(Path(__file__).with_name("queries.sql"))
@@ -58,6 +58,8 @@ class StrategyPostgresDatabase:
             evidence=to_serializable(signal.evidence),
             raised_at=signal.raised_at,
             valid_until=signal.valid_until,
+            terms=to_json_object(signal.terms),
+            turns=signal.turns,
         )
         return stored is not None
 

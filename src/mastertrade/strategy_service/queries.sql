@@ -15,9 +15,9 @@ SELECT s.id AS strategy_id, s.type, s.template, s.parameters, s.timeframe_s, c.a
 -- name: insert_signal
 -- Why: one strategy, instrument, timeframe, bar and type is one signal, however often the bar is evaluated.
 INSERT INTO signals (id, strategy_id, account_id, instrument_id, symbol, signal_type, timeframe_s, bar_close, confidence,
-                     price, evidence, timestamp, valid_until)
+                     price, evidence, timestamp, valid_until, terms, turns)
 VALUES (:id, :strategy_id, :account_id, :instrument_id, :symbol, :signal_type, :timeframe_s, :bar_close, :confidence,
-        :price, :evidence, :raised_at, :valid_until)
+        :price, :evidence, :raised_at, :valid_until, :terms, :turns)
 ON CONFLICT (strategy_id, instrument_id, timeframe_s, bar_close, signal_type) DO NOTHING
 RETURNING id;
 

@@ -524,30 +524,43 @@ ALTER TABLE account_marks ADD COLUMN IF NOT EXISTS max_drawdown finite NOT NULL 
 COMMENT ON COLUMN account_marks.max_drawdown IS 'the deepest ever, as a fraction of the high-water mark of then';
 COMMENT ON TABLE account_marks IS 'risk_manager: equity of each account at the last closed candles, its highest ever, and that at the start of the UTC day and week';
 
--- What an account holds, reserved amounts included, in its quote asset at the last closes known at p_at. The value is NULL
--- for an asset without a market or a recent price.
-CREATE OR REPLACE FUNCTION account_holdings(p_account uuid, p_at timestamptz)
-RETURNS TABLE (asset text, instrument_id int, quantity numeric, value numeric) LANGUAGE plpgsql STABLE AS $$
+-- What an account holds, reserved amounts included, in its quote asset at the last closes known at p_at: the value that moves
+-- with the market, and what of it the account owns (equity), which of contracts is what they have gained or lost. The value is
+-- NULL for an asset without a market or a recent price. Contracts go by their base asset, shorts below 0; without a recent
+-- price they stand at their cost.
+-- squawk-ignore ban-drop-function -- what follows stands in its place
+DROP FUNCTION IF EXISTS account_holdings(uuid, timestamptz);
+CREATE OR REPLACE FUNCTION holdings_at(p_account uuid, p_at timestamptz)
+RETURNS TABLE (asset text, instrument_id int, quantity numeric, value numeric, equity numeric) LANGUAGE plpgsql STABLE AS $$
+#variable_conflict use_column
 BEGIN
     RETURN QUERY
-    SELECT b.asset, i.id, b.free_balance + b.locked_balance,
-           (b.free_balance + b.locked_balance) *
-           CASE WHEN b.asset = a.quote_asset THEN 1
-                WHEN n.last_close_time > p_at THEN (SELECT c.close::numeric FROM last_candle(i.id, p_at) c)
-                WHEN n.last_close_time >= p_at - interval '7 days' THEN n.last_close::numeric END
+    SELECT h.asset, h.instrument_id, h.quantity, v.value, v.value - h.cost
       FROM accounts a
-      JOIN portfolio_balances b ON b.account_id = a.id AND b.free_balance + b.locked_balance <> 0
-      LEFT JOIN instruments i ON i.venue = a.venue AND i.symbol = b.asset || '/' || a.quote_asset
+     CROSS JOIN LATERAL (
+           SELECT b.asset, i.id AS instrument_id, b.free_balance + b.locked_balance AS quantity, 0 AS cost, NULL::numeric AS stands_at
+             FROM portfolio_balances b
+             LEFT JOIN instruments i ON i.venue = a.venue AND i.symbol = b.asset || '/' || a.quote_asset
+            WHERE b.account_id = a.id AND b.free_balance + b.locked_balance <> 0
+            UNION ALL
+           SELECT i.base, c.instrument_id, c.quantity, c.cost, c.cost
+             FROM contract_positions c JOIN instruments i ON i.id = c.instrument_id
+            WHERE c.account_id = a.id AND c.quantity <> 0) h
       -- What last_candle says of the present, without a call for each asset; only the past is asked of it.
       LEFT JOIN LATERAL (SELECT s.last_close, s.last_close_time FROM series s
-                          WHERE s.instrument_id = i.id ORDER BY s.last_close_time DESC, s.interval_s LIMIT 1) n ON true
+                          WHERE s.instrument_id = h.instrument_id ORDER BY s.last_close_time DESC, s.interval_s LIMIT 1) n ON true
+     CROSS JOIN LATERAL (
+           SELECT coalesce(h.quantity *
+                  CASE WHEN h.asset = a.quote_asset THEN 1
+                       WHEN n.last_close_time > p_at THEN (SELECT c.close::numeric FROM last_candle(h.instrument_id, p_at) c)
+                       WHEN n.last_close_time >= p_at - interval '7 days' THEN n.last_close::numeric END, h.stands_at) AS value) v
      WHERE a.id = p_account;
 END $$;
 
 -- What an account is worth. An asset whose value nobody knows counts as nothing: too little is the safe side.
 CREATE OR REPLACE FUNCTION account_equity(p_account uuid, p_at timestamptz) RETURNS numeric LANGUAGE plpgsql STABLE AS $$
 BEGIN
-    RETURN (SELECT round(coalesce(sum(h.value), 0), 10) FROM account_holdings(p_account, p_at) h);
+    RETURN (SELECT round(coalesce(sum(h.equity), 0), 10) FROM holdings_at(p_account, p_at) h);
 END $$;
 
 -- Values the deposits and adjustments of an account that no mark has seen yet, and returns their sum.
@@ -561,10 +574,10 @@ BEGIN
                                                                    ELSE c.close::numeric END), 0), 10), p_at
           FROM ledger_entries e
           JOIN accounts a ON a.id = e.account_id
-          JOIN ledger_lines l ON l.entry_id = e.id AND l.account = 'asset:spot'
+          JOIN ledger_lines l ON l.entry_id = e.id AND l.account IN ('asset:spot', 'asset:margin')
           LEFT JOIN instruments i ON i.venue = a.venue AND i.symbol = l.asset || '/' || a.quote_asset
           LEFT JOIN LATERAL last_candle(i.id, p_at) c ON true
-         WHERE e.account_id = p_account AND e.kind <> 'fill'
+         WHERE e.account_id = p_account AND e.kind <> 'fill' AND e.kind <> 'funding'
            AND NOT EXISTS (SELECT 1 FROM account_flows f WHERE f.entry_id = e.id)
          GROUP BY e.id
         RETURNING value)

@@ -93,6 +93,8 @@ CREATE TABLE IF NOT EXISTS signals (
         CHECK (bar_close IS NULL OR num_nulls(account_id, instrument_id, timeframe_s, valid_until) = 0)
 );
 ALTER TABLE signals ADD COLUMN IF NOT EXISTS limit_price price, ADD COLUMN IF NOT EXISTS terms jsonb NOT NULL DEFAULT '{}';
+ALTER TABLE signals ADD COLUMN IF NOT EXISTS turns boolean NOT NULL DEFAULT false;
+COMMENT ON COLUMN signals.turns IS 'of a swap: a position of the other side is to be given up and one of this side opened, in one order';
 CREATE INDEX IF NOT EXISTS signals_by_strategy ON signals (strategy_id, timestamp DESC);
 CREATE INDEX IF NOT EXISTS signals_by_symbol ON signals (symbol, timestamp DESC);
 CREATE INDEX IF NOT EXISTS signals_newest ON signals (timestamp DESC);
@@ -102,15 +104,17 @@ COMMENT ON COLUMN signals.bar_close IS 'close of the bar it was raised on; NULL:
 
 -- A wish to give a position up that is not the strategy's own: the risk manager's, with its reason as evidence. False where
 -- the bar has one already.
+-- squawk-ignore ban-drop-function -- what follows stands in its place
+DROP FUNCTION IF EXISTS raise_exit_signal(uuid, uuid, uuid, int, int, timestamptz, numeric, jsonb, timestamptz, timestamptz);
 CREATE OR REPLACE FUNCTION raise_exit_signal(
     p_id uuid, p_strategy uuid, p_account uuid, p_instrument int, p_timeframe_s int, p_bar_close timestamptz, p_price numeric,
-    p_evidence jsonb, p_raised_at timestamptz, p_valid_until timestamptz
+    p_evidence jsonb, p_raised_at timestamptz, p_valid_until timestamptz, p_type text, p_terms jsonb
 ) RETURNS boolean LANGUAGE plpgsql AS $$
 BEGIN
     INSERT INTO signals (id, strategy_id, account_id, instrument_id, symbol, signal_type, timeframe_s, bar_close, confidence,
-                         price, evidence, timestamp, valid_until)
-    SELECT p_id, p_strategy, p_account, i.id, i.symbol, 'SELL', p_timeframe_s, p_bar_close, 100, p_price, p_evidence,
-           p_raised_at, p_valid_until
+                         price, evidence, timestamp, valid_until, terms)
+    SELECT p_id, p_strategy, p_account, i.id, i.symbol, p_type, p_timeframe_s, p_bar_close, 100, p_price, p_evidence,
+           p_raised_at, p_valid_until, p_terms
       FROM instruments i WHERE i.id = p_instrument
     ON CONFLICT (strategy_id, instrument_id, timeframe_s, bar_close, signal_type) DO NOTHING;
     RETURN FOUND;

@@ -26,6 +26,7 @@ RULES: tuple[Rule, ...] = (
     admission.strategy_enabled,
     admission.instrument_tradable,
     admission.exit_has_position,
+    admission.one_direction,
     admission.price_sanity,
     admission.order_rate,
     size.order_quantity,

@@ -3,7 +3,7 @@
 from decimal import Decimal
 
 from mastertrade.domain.market import InstrumentStatus
-from mastertrade.domain.orders import round_down
+from mastertrade.domain.orders import Side, round_down
 from mastertrade.domain.risk import Check, TradingMode
 from mastertrade.risk_manager.case import Case
 from mastertrade.risk_manager.checks import EXIT_PASSES, exempt_check, number_text
@@ -61,6 +61,12 @@ def instrument_tradable(case: Case, limits: Limits) -> Check:
         detail = f"{instrument.symbol} is {instrument.status} on {instrument.venue}"
     elif instrument.venue != case.account_venue:
         detail = f"{instrument.symbol} trades on {instrument.venue}, the account on {case.account_venue}"
+    elif instrument.kind is not case.account_kind:
+        detail = f"{instrument.symbol} is a {instrument.kind} market, the account is for {case.account_kind}"
+    elif instrument.settle not in (None, instrument.quote):
+        detail = (
+            f"{instrument.symbol} settles in {instrument.settle}; swaps that settle in their quote asset are traded"
+        )
     elif instrument.quote != case.account_quote:
         detail = f"{instrument.symbol} is paid in {instrument.quote}, the account counts in {case.account_quote}"
     else:
@@ -101,19 +107,42 @@ def nothing_in_flight(case: Case, limits: Limits) -> Check:
 
 
 def exit_has_position(case: Case, limits: Limits) -> Check:
-    """A sale closes what the strategy holds: at least one lot of it, and a reduce-only one no more than all of it."""
-    held, lot = case.position_quantity, case.instrument.lot_size
+    """An exit closes what the strategy holds: at least one lot of it, and a reduce-only one no more than all of it."""
+    held, lot = case.to_give_up if case.is_swap else case.position_quantity, case.instrument.lot_size
     is_too_much = case.is_exit and case.signal.terms.reduce_only and case.quantity > held
+    side = "" if not case.is_swap else " short" if case.side is Side.BUY else " long"
     return Check(
         name="exit_has_position",
         value=float(held),
         limit=float(lot) if case.is_exit else None,
         unit=case.instrument.base,
         passed=held >= lot or not case.is_exit,
-        detail=f"holds {number_text(held)} {case.instrument.base}, the lot is {number_text(lot)}"
+        detail=f"holds {number_text(held)} {case.instrument.base}{side}, the lot is {number_text(lot)}"
         if case.is_exit
         else "an entry needs no position",
         reduced_to=round_down(held, lot) if is_too_much else None,
+    )
+
+
+def one_direction(case: Case, limits: Limits) -> Check:
+    """All that an account holds of a swap points to one side: a venue nets what does not, and strategies that pay fees
+    against each other help nobody."""
+    others = case.others_quantity
+    is_opposite = others != 0 and (others > 0) != (case.sign > 0)
+    held = f"other strategies hold {number_text(others)} {case.instrument.base}"
+    return Check(
+        name="one_direction",
+        value=float(others),
+        limit=None,
+        unit=case.instrument.base,
+        passed=case.is_exit or not case.is_swap or not is_opposite,
+        detail=EXIT_PASSES
+        if case.is_exit
+        else f"{held} on the other side; that takes an account of its own"
+        if is_opposite
+        else held
+        if others
+        else "nothing is held on the other side",
     )
 
 

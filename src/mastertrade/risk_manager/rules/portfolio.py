@@ -9,7 +9,7 @@ from mastertrade.quant.risk.tails import NORMAL
 from mastertrade.risk_manager.asset_classes import AssetClass
 from mastertrade.risk_manager.case import Case
 from mastertrade.risk_manager.checks import exempt_check, number_text, size_check
-from mastertrade.risk_manager.exposure import largest_within
+from mastertrade.risk_manager.exposure import ASSUMED_VOLATILITY, largest_within
 from mastertrade.risk_manager.limits import Limits
 from mastertrade.risk_manager.sizing import HUNDRED, affordable_quantity
 
@@ -128,8 +128,9 @@ def adjusted_exposure(case: Case, limits: Limits) -> Check:
         return exempt_check(name, limit, "%")
     equity = _equity(case)
     order = float(case.taken + case.quantity * case.price)
-    share = math.sqrt(max(of.adjusted_square + order * (2 * of.adjusted_cross + order), 0.0)) / equity * 100.0
-    most = largest_within(of.adjusted_square, of.adjusted_cross, 1.0, float(limit) / 100.0 * equity)
+    cross = case.sign * of.adjusted_cross
+    share = math.sqrt(max(of.adjusted_square + order * (2 * cross + order), 0.0)) / equity * 100.0
+    most = largest_within(of.adjusted_square, cross, 1.0, float(limit) / 100.0 * equity)
     return _cut(case, name, share, limit, "%", most, f"{share:.4f} % of equity, allowed {number_text(limit)} %")
 
 
@@ -141,27 +142,29 @@ def value_at_risk(case: Case, limits: Limits) -> Check:
     equity, own = _equity(case), of.volatility * of.volatility
     order = float(case.taken + case.quantity * case.price)
     quantile = NORMAL.inv_cdf(float(limits.var_confidence))
-    share = quantile * math.sqrt(max(of.variance + order * (2 * of.covariance + order * own), 0.0)) / equity * 100.0
-    most = largest_within(of.variance, of.covariance, own, float(limit) / 100.0 * equity / quantile)
+    covariance = case.sign * of.covariance
+    share = quantile * math.sqrt(max(of.variance + order * (2 * covariance + order * own), 0.0)) / equity * 100.0
+    most = largest_within(of.variance, covariance, own, float(limit) / 100.0 * equity / quantile)
     confidence = f"{limits.var_confidence * 100:g} %"
     detail = f"{share:.4f} % of equity a day at {confidence}, allowed {number_text(limit)} %{_assumed(case)}"
     return _cut(case, name, share, limit, "%", most, detail)
 
 
 def liquidation_distance(case: Case, limits: Limits) -> Check:
-    """A leveraged position survives so many average ranges of a day. Nothing liquidates what is paid in full."""
+    """A leveraged position survives so many average ranges of a day; a market nobody has a day of counts as a wild one.
+    Nothing liquidates what is paid in full."""
     name, limit = "liquidation_distance", limits.min_liquidation_distance
     if case.is_exit or case.instrument.kind is InstrumentKind.SPOT:
         return exempt_check(
             name, limit, "ATR", "nothing can be liquidated" if not case.is_exit else "an exit is exempt"
         )
-    true_range = case.exposure.true_range
-    if not true_range:
-        raise ValueError(f"{case.instrument.symbol} has no average true range; a day of its candles is needed")
+    true_range = case.exposure.true_range or ASSUMED_VOLATILITY
+    known = "" if case.exposure.true_range else " of an assumed tenth of the price"
     equity, others = _equity(case), float(case.exposure.gross + case.taken)
     order = float(case.quantity * case.price)
-    distance = max(equity / (others + order) - MAINTENANCE_MARGIN, 0.0) / true_range if order else math.inf
-    most = equity / (float(limit) * true_range + MAINTENANCE_MARGIN) - others
+    margin = MAINTENANCE_MARGIN if case.maintenance_rate is None else case.maintenance_rate
+    distance = max(equity / (others + order) - margin, 0.0) / true_range if order else math.inf
+    most = equity / (float(limit) * true_range + margin) - others
     allowed = affordable_quantity(case, Decimal(repr(max(most, 0.0))))
     return Check(
         name=name,
@@ -169,7 +172,7 @@ def liquidation_distance(case: Case, limits: Limits) -> Check:
         limit=float(limit),
         unit="ATR",
         passed=distance >= limit or allowed > 0,
-        detail=f"liquidation is {distance:.2f} average ranges away, at least {number_text(limit)}",
+        detail=f"liquidation is {distance:.2f} average ranges{known} away, at least {number_text(limit)}",
         reduced_to=allowed if distance < limit and allowed > 0 else None,
     )
 

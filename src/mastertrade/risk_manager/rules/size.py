@@ -13,7 +13,7 @@ from mastertrade.risk_manager.sizing import (
     HUNDRED,
     QUOTE_UNIT,
     affordable_quantity,
-    buy_cost_rate,
+    entry_cost_rate,
     loss_per_unit,
     stop_percent,
     whole_lots,
@@ -42,17 +42,19 @@ def order_notional(case: Case, limits: Limits) -> Check:
 
 
 def free_balance(case: Case, limits: Limits) -> Check:
-    """The free balance, less what stays in reserve, pays for the order with its fee and room for slippage."""
+    """The free balance, less what stays in reserve, pays for the order with its fee and room for slippage; of a swap
+    for its margin. Contracts are given up without money."""
     name, unit = "free_balance", case.instrument.quote
     if case.is_exit:
-        base, held = case.instrument.base, case.base_free
-        detail = f"sells {number_text(case.quantity)} {base}, free are {number_text(held)}"
+        base, held = case.instrument.base, case.to_give_up if case.is_swap else case.base_free
+        word = "held" if case.is_swap else "free"
+        detail = f"gives up {number_text(case.quantity)} {base}, {word} are {number_text(held)}"
         return size_check(case, name, case.quantity, held, base, whole_lots(case, held), detail)
-    rate = buy_cost_rate(case, limits)
-    cost = case.quantity * case.price * (1 + rate)
+    rate = entry_cost_rate(case, limits)
+    cost = case.quantity * case.price * rate
     available = case.quote_free - case.equity * limits.reserve_percent / HUNDRED
     # A reservation is rounded up to its unit, so only whole units can be spent.
-    allowed = affordable_quantity(case, round_down(available, QUOTE_UNIT), rate)
+    allowed = affordable_quantity(case, round_down(available, QUOTE_UNIT), rate - 1)
     detail = f"costs {number_text(cost)} {unit}, free beyond the reserve are {number_text(available)}"
     return size_check(case, name, cost, available, unit, allowed, detail)
 

@@ -8,6 +8,7 @@ from typing import Final
 from uuid import UUID, uuid4
 
 from mastertrade.domain.events import AlgoOrderChanged
+from mastertrade.domain.market import InstrumentKind, parse_symbol
 from mastertrade.domain.orders import OrderStatus, Side, Terms
 from mastertrade.domain.strategy import SignalType
 from mastertrade.messaging.bus import Bus
@@ -214,7 +215,8 @@ def _require_sense(
     if kind is AlgoKind.BRACKET and side is Side.SELL:
         raise UsageError("a bracket buys first and sells at its stop or target; use BUY")
     try:
-        wish.terms.require_fit(side, has_limit=wish.limit_price is not None)
+        is_swap = parse_symbol(place.symbol).kind is InstrumentKind.SWAP
+        wish.terms.require_fit(side, has_limit=wish.limit_price is not None, is_swap=is_swap)
         wish.terms.require_time_left(place.at)
     except ValueError as error:
         raise Refused(f"{place.symbol}: {error}") from None
