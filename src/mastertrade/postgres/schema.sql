@@ -40,6 +40,7 @@ SET LOCAL client_min_messages = warning;
 \ir schema/request_budgets.sql
 \ir schema/paper_venue.sql
 \ir schema/lineage.sql
+\ir schema/times.sql
 
 INSERT INTO schema_version (version) VALUES (1) ON CONFLICT (only_row) DO NOTHING;
 COMMIT \g

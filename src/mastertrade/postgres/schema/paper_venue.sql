@@ -102,7 +102,7 @@ BEGIN
         ('balances', 'abs(amount) < 1e24'),
         ('deposits', 'amount < 1e24'),
         ('positions', 'abs(quantity) < 1e24 AND cost < 1e24 AND mark < 1e24'),
-        ('funding', 'abs(quantity) < 1e24 AND price < 1e24 AND abs(rate) < 1 AND abs(amount) < 1e24'),
+        ('funding', 'abs(quantity) < 1e24 AND abs(price) < 1e24 AND abs(rate) < 1 AND abs(amount) < 1e24'),
         ('orders', 'quantity < 1e24 AND abs(limit_price) < 1e24 AND abs(filled_quantity) < 1e24'),
         ('fills', 'quantity < 1e24 AND price < 1e24 AND abs(commission) < 1e24')) AS r (name, rule) LOOP
         IF NOT EXISTS (SELECT FROM pg_constraint WHERE conrelid = ('paper_venue.' || v_rule.name)::regclass
