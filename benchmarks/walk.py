@@ -34,12 +34,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 from mastertrade.cli.application import run
 from mastertrade.market_data_service.simulation import SimulatedMarket
 from mastertrade.market_data_service.source import CandleBatch
+from mastertrade.plans import Plan, StrategyPlan
 from mastertrade.platform import (
     LockStep,
     OpenDatabase,
-    Plan,
     PlatformSettings,
-    StrategyPlan,
     open_database,
     open_platform,
     read_settings,

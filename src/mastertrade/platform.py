@@ -5,36 +5,32 @@ import logging
 from collections.abc import AsyncIterator, Mapping, Sequence, Set
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import datetime
-from decimal import Decimal
 from typing import Any, Final
 from uuid import UUID
 
 from mastertrade.arbitrage_service.config import ArbitrageSettings
 from mastertrade.arbitrage_service.service import ArbitrageService
-from mastertrade.domain.market import Instrument
-from mastertrade.domain.orders import Environment
+from mastertrade.domain.market import InstrumentKind
 from mastertrade.domain.strategy import Strategy, StrategyStatus
 from mastertrade.exchanges.exchange import Venue
-from mastertrade.exchanges.market_feed import MarketFeed
 from mastertrade.exchanges.paper import PaperVenue
 from mastertrade.exchanges.paper_quotes import PaperQuotes
 from mastertrade.exchanges.request_budget import RequestBudget
 from mastertrade.market_data_service.bar_source import DatabaseBars
 from mastertrade.market_data_service.config import MarketDataSettings
+from mastertrade.market_data_service.live_funding import LiveFunding
 from mastertrade.market_data_service.player import PlayReport
 from mastertrade.market_data_service.service import MarketDataService
-from mastertrade.market_data_service.source import Source
 from mastertrade.messaging.bus import Bus, Subscription
 from mastertrade.messaging.postgres import PostgresBus
 from mastertrade.order_executor.accounts import book_opening, open_venue
 from mastertrade.order_executor.config import ExecutorSettings
-from mastertrade.order_executor.postgres_database import Account, ExecutorPostgresDatabase
+from mastertrade.order_executor.postgres_database import Account
 from mastertrade.order_executor.service import OrderExecutor
+from mastertrade.plans import Plan, open_account, open_paper
 from mastertrade.postgres.apply import ApplyReport, apply_schema
 from mastertrade.postgres.embedded import embedded_server
 from mastertrade.postgres.lease import Lease, hold_lease
-from mastertrade.quant.costs import Costs
 from mastertrade.risk_manager.config import RiskSettings
 from mastertrade.risk_manager.service import RiskManager
 from mastertrade.shared.clock import Clock, LiveClock, MarketClock, ReplayClock, SystemClock
@@ -62,7 +58,6 @@ SERVICES: Final = ("market_data_service", "strategy_service", "risk_manager", "o
 MARKET_DATA: Final = "market_data_service"
 HOUSEKEEPING_EVERY_S: Final = 600.0
 """Each time at most 10,000 rows of each kind go: more than a minute's market leaves in a day."""
-PAPER_DEPOSIT_KEY: Final = "opening balance"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -164,40 +159,6 @@ def market_door(manager: PostgresManager, settings: PlatformSettings) -> MarketD
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class StrategyPlan:
-    name: str
-    template: str
-    parameters: Mapping[str, Any]
-    timeframe_s: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
-    """What to run: a market to play, an account at one of its venues, and strategies on it.
-
-    ``feed`` names the position to go on from. A feed that is new begins after ``begin_after``; a batch that had not
-    closed at ``end`` is not played. ``speed`` is market seconds per second; None is as fast as everyone acts.
-
-    With ``present`` the market is the one of now, which is asked there for its prices, and strategies of the account
-    that are not in the plan are paused. With ``keys_of`` the account is that one, and its stored keys trade; without
-    it, paper money does, ``cash`` of it.
-    """
-
-    source: Source
-    feed: str
-    account: str
-    venue: str
-    quote_asset: str
-    cash: Decimal
-    strategies: Sequence[StrategyPlan]
-    begin_after: datetime
-    end: datetime | None = None
-    speed: float | None = None
-    present: MarketFeed | None = None
-    keys_of: Account | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Platform:
     """All five services, built and connected, on one account. ``play`` runs the market through them."""
 
@@ -213,6 +174,7 @@ class Platform:
     housekeeping: "Housekeeping"
     venue: Venue | None
     quotes: PaperQuotes | None
+    funding: LiveFunding | None
     account: Account
     strategies: tuple[Strategy, ...]
 
@@ -224,7 +186,7 @@ class Platform:
         return [subscription for service in self.services() for subscription in service.subscriptions()]
 
     def helpers(self) -> list[Service]:
-        return [self.housekeeping, *([] if self.quotes is None else [self.quotes])]
+        return [self.housekeeping, *(one for one in (self.quotes, self.funding) if one is not None)]
 
     async def play(self) -> PlayReport:
         """Move the market until the source or the plan ends, or the service is stopped, and everyone has acted."""
@@ -289,6 +251,9 @@ async def open_service(
         await platform.bus.declare([*platform.subscriptions(), paper])
         if name == MARKET_DATA:
             platform.market_data.play_through(FreeRunning(), end=plan.end, speed=plan.speed)
+            if platform.funding is not None:
+                stack.push_async_callback(platform.funding.stop)
+                await platform.funding.start()
             stack.push_async_callback(platform.market_data.stop)
             yield asyncio.create_task(platform.market_data.play(), name=name)
             return
@@ -335,7 +300,8 @@ async def _build(
     venue: Venue | None = None
     if plan.keys_of is None:
         account = await open_account(manager, plan, at=clock.now())
-        venue = await _open_paper(stack, settings, database, plan, instruments, clock, failpoints)
+        own = await _connected(stack, settings, database.dsn, name="paper_venue", max_size=2)
+        venue = await open_paper(own, manager, plan, account, instruments, clock=clock, failpoints=failpoints)
     else:
         account = plan.keys_of
         if trades:
@@ -349,7 +315,7 @@ async def _build(
         templates=all_templates(),
         account_ids=[account.id],
     )
-    here = {one.symbol: one for one in instruments if (one.venue, one.quote) == (plan.venue, plan.quote_asset)}
+    here = plan.traded(instruments)
     executor = OrderExecutor(
         settings=settings.executor,
         clock=clock,
@@ -372,6 +338,7 @@ async def _build(
         housekeeping=Housekeeping(clock=clock, bus=bus),
         venue=venue,
         quotes=_quotes(plan, clock, venue, {symbol: one.id for symbol, one in here.items()}, executor),
+        funding=_funding(plan, clock, manager, list(here)),
         account=account,
         strategies=await _open_strategies(strategy, plan, account, list(here)),
     )
@@ -382,7 +349,14 @@ def _quotes(
 ) -> PaperQuotes | None:
     if plan.present is None or not isinstance(venue, PaperVenue):
         return None
-    return PaperQuotes(clock=clock, venue=venue, feed=plan.present, ids=ids, traded=executor.follow)
+    return PaperQuotes(clock=clock, venue=venue, feed=plan.present, ids=ids, traded=executor.sync)
+
+
+def _funding(plan: Plan, clock: Clock, manager: PostgresManager, symbols: Sequence[str]) -> LiveFunding | None:
+    """Rates are told once they are paid, and a paper account pays what is stored."""
+    if plan.present is None or plan.keys_of is not None or plan.kind is not InstrumentKind.SWAP:
+        return None
+    return LiveFunding(clock=clock, manager=manager, feed=plan.present, symbols=symbols)
 
 
 async def _open_strategies(
@@ -413,47 +387,6 @@ async def _run_only(service: StrategyService, account: Account, wanted: Set[UUID
         if one.status != status:
             await service.registry.set_status(one.id, status)
             log.warning("strategy is now %s", status, extra={"strategy": one.name, "account": account.name})
-
-
-async def open_account(manager: PostgresManager, plan: Plan, *, at: datetime) -> Account:
-    """The plan's account with its opening balance in our books, made when it does not exist yet."""
-    database = ExecutorPostgresDatabase()
-    account = await database.create_account(
-        manager, name=plan.account, venue=plan.venue, environment=Environment.PAPER, quote_asset=plan.quote_asset
-    )
-    await database.deposit(
-        manager,
-        account.id,
-        asset=plan.quote_asset,
-        amount=plan.cash,
-        source_key=f"{plan.account}: {PAPER_DEPOSIT_KEY}",
-        at=at,
-    )
-    return account
-
-
-async def _open_paper(
-    stack: AsyncExitStack,
-    settings: PlatformSettings,
-    database: OpenDatabase,
-    plan: Plan,
-    instruments: Sequence[Instrument],
-    clock: Clock,
-    failpoints: Failpoints,
-) -> PaperVenue:
-    """The paper venue over connections of its own, with the plan's money in its books."""
-    own = await _connected(stack, settings, database.dsn, name="paper_venue", max_size=2)
-    venue = PaperVenue(
-        name=plan.venue,
-        account=plan.account,
-        manager=own,
-        instruments={one.symbol: one for one in instruments if one.venue == plan.venue},
-        costs=Costs(),
-        clock=clock,
-        failpoints=failpoints,
-    )
-    await venue.deposit(key=PAPER_DEPOSIT_KEY, asset=plan.quote_asset, amount=plan.cash)
-    return venue
 
 
 async def _open_real(

@@ -29,7 +29,9 @@ class LockStep:
 
     async def prices(self, batch: CandleBatch) -> None:
         traded = await self._venue.on_prices(batch.of_venue(self._venue.name))
-        if await self._executor.follow() or traded:
+        if traded:
+            await self._executor.sync()  # the venue may have acted by itself: settled, or liquidated
+        if traded or await self._executor.follow():
             await self._bus.drain(timeout_s=SETTLE_TIMEOUT_S)
 
     async def settle(self) -> None:
@@ -57,7 +59,7 @@ class Present:
 
     async def prices(self, batch: CandleBatch) -> None:
         if isinstance(self._venue, PaperVenue) and await self._venue.on_prices(batch.of_venue(self._venue.name)):
-            await self._executor.follow()
+            await self._executor.sync()
 
     async def settle(self) -> None:
         """What follows from a bar takes its time while the next one forms."""

@@ -15,7 +15,7 @@ from mastertrade.domain.orders import Terms
 from mastertrade.domain.strategy import SignalType
 from mastertrade.doors import algo_orders, manual_orders
 from mastertrade.market_data_service.source import to_milliseconds
-from mastertrade.platform import Plan
+from mastertrade.plans import Plan
 from mastertrade.quant.bars import Bars
 from mastertrade.shared.errors import NotFound, Refused, UsageError
 from mastertrade.shared.postgres_manager import PostgresManager

@@ -91,6 +91,20 @@ WRONG = {
     "a choice of nothing": (("--symbol", "BTC/USDT"), 2, "--symbol does not go with the rest"),
     "nobody's account": (("--account", "nobody"), 3, "there is no account 'nobody'"),
     "two assets": (("--venue", "binance", "-s", "BTC/USDT", "-s", "ETH/BTC"), 2, "the first one is paid in USDT"),
+    "swaps of nobody": (("--swaps",), 2, "the simulator has spot markets alone"),
+    "swaps of an account": (("--account", "mine", "--swaps"), 2, "the account knows what it trades"),
+    "leverage of spot": (("--venue", "binance", "--leverage", "2"), 2, "spot is paid in full"),
+    "leverage of a word": (("--venue", "binance", "--swaps", "--leverage", "much"), 2, "'much' is not a number"),
+    "leverage of none": (
+        ("--venue", "binance", "--swaps", "--leverage", "0.5"),
+        2,
+        "--leverage 0.5 is outside 1 to 125",
+    ),
+    "two settle assets": (
+        ("--venue", "binance", "--swaps", "-s", "BTC/USDT", "-s", "BTC/USD:BTC"),
+        2,
+        "swaps that settle in that are traded",
+    ),
     "no parameter": (("--venue", "binance", "--strategy", "ma_cross:fast"), 2, "'fast' is not a parameter"),
 }
 

@@ -19,7 +19,8 @@ from mastertrade.doors import risk_door
 from mastertrade.exchanges.exchange import OrderTicket
 from mastertrade.market_data_service.files import CandleFiles
 from mastertrade.market_data_service.source import to_datetime
-from mastertrade.platform import Plan, Platform, read_settings
+from mastertrade.plans import Plan
+from mastertrade.platform import Platform, read_settings
 from mastertrade.postgres.apply import apply_schema
 from mastertrade.quant.costs import Costs
 from mastertrade.quant.resample import join, resample

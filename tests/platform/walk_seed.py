@@ -10,7 +10,8 @@ from typing import Any
 from mastertrade.market_data_service.player import PlayReport
 from mastertrade.market_data_service.simulation import SimulatedMarket
 from mastertrade.market_data_service.source import Source
-from mastertrade.platform import OpenDatabase, Plan, Platform, StrategyPlan, open_platform, read_settings
+from mastertrade.plans import Plan, StrategyPlan
+from mastertrade.platform import OpenDatabase, Platform, open_platform, read_settings
 from mastertrade.shared.postgres_manager import PostgresManager
 
 START = datetime(2024, 1, 1, tzinfo=UTC)

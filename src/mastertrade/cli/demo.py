@@ -36,7 +36,8 @@ from mastertrade.market_data_service.bar_source import DatabaseBars
 from mastertrade.market_data_service.loading import LoadReport
 from mastertrade.market_data_service.postgres_database import MarketDataPostgresDatabase
 from mastertrade.market_data_service.source import Source, to_milliseconds
-from mastertrade.platform import Plan, Platform, PlatformSettings, market_door, open_database, open_platform
+from mastertrade.plans import Plan
+from mastertrade.platform import Platform, PlatformSettings, market_door, open_database, open_platform
 from mastertrade.quant.costs import Costs
 from mastertrade.quant.resample import floor_to_grid
 from mastertrade.shared.errors import BadData

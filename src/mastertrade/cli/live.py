@@ -14,7 +14,7 @@ from mastertrade.cli.output import Cell, bad, bold, console, dim, emit_json, fac
 from mastertrade.cli.queries import QUERIES
 from mastertrade.cli.wording import amount, count, counted, moment, money, seconds
 from mastertrade.domain.risk import TradingMode
-from mastertrade.platform import Plan
+from mastertrade.plans import Plan
 from mastertrade.shared.errors import DependencyDown
 from mastertrade.shared.postgres_manager import PostgresManager
 

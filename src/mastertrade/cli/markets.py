@@ -9,10 +9,11 @@ from typing import Any, Final
 
 from mastertrade.cli.queries import QUERIES
 from mastertrade.cli.wording import interval
+from mastertrade.domain.market import InstrumentKind, parse_symbol
 from mastertrade.market_data_service.files import CandleFiles
 from mastertrade.market_data_service.simulation import SimulatedMarket
 from mastertrade.market_data_service.source import Source, to_datetime
-from mastertrade.platform import StrategyPlan
+from mastertrade.plans import StrategyPlan
 from mastertrade.shared.errors import BadData
 from mastertrade.shared.postgres_manager import PostgresManager
 
@@ -91,15 +92,18 @@ def markets_of(source: Source) -> list[str]:
     return [f"{one.venue} {one.symbol}" for one in source.instruments]
 
 
-def main_market(source: Source) -> tuple[str, str]:
-    """The venue that lists most markets in one of ``QUOTES``, and that quote asset."""
-    counts = Counter((one.venue, one.symbol.partition("/")[2]) for one in source.instruments)
+def main_market(source: Source, kind: InstrumentKind = InstrumentKind.SPOT) -> tuple[str, str]:
+    """The venue that lists most markets of this kind in one of ``QUOTES``, and that quote asset."""
+    markets = [(one.venue, parse_symbol(one.symbol)) for one in source.instruments]
+    counts = Counter(
+        (venue, parts.quote) for venue, parts in markets if parts.kind is kind and parts.settle in (None, parts.quote)
+    )
     wanted = [(-count, QUOTES.index(quote), venue) for (venue, quote), count in counts.items() if quote in QUOTES]
     if not wanted:
-        found = ", ".join(sorted({quote for _, quote in counts}))
-        wanted_quotes = ", ".join(QUOTES)
+        found = ", ".join(sorted({str(parts).partition("/")[2] for _, parts in markets}))
+        what = "a swap (BASE/QUOTE:QUOTE)" if kind is InstrumentKind.SWAP else "a spot market"
         raise BadData(
-            f"{source.name}: the markets are quoted in {found}; the paper account needs one in {wanted_quotes}"
+            f"{source.name}: the markets are quoted in {found}; the paper account needs {what} in {', '.join(QUOTES)}"
         )
     _, rank, venue = min(wanted)
     return venue, QUOTES[rank]

@@ -15,7 +15,8 @@ from mastertrade.cli.running_market import DEFAULT_SPEED, Asked, open_market, ta
 from mastertrade.cli.signals import StoppingBySignal
 from mastertrade.cli.wording import moment
 from mastertrade.domain.orders import Environment
-from mastertrade.platform import MARKET_DATA, SERVICES, Plan, open_database, open_platform, open_service
+from mastertrade.plans import Plan
+from mastertrade.platform import MARKET_DATA, SERVICES, open_database, open_platform, open_service
 from mastertrade.shared.errors import UsageError
 
 STOP_AGAIN_S: Final = 0.05
@@ -45,6 +46,17 @@ Tf = Annotated[str, typer.Option("--tf", help="The bar that strategies decide on
 Url = Annotated[
     str, typer.Option("--url", help="Another server in the venue's place, such as one of `venue simulate`.")
 ]
+Swaps = Annotated[
+    bool, typer.Option("--swaps", help="Trade perpetual swaps in place of spot, with paper money on margin.")
+]
+Leverage = Annotated[
+    str,
+    typer.Option(
+        "--leverage",
+        metavar="N",
+        help="Of a new paper account for swaps: notional a unit of margin carries; 1 unless given.",
+    ),
+]
 
 
 def up(
@@ -56,6 +68,8 @@ def up(
     strategies: Strategies = None,
     tf: Tf = "",
     url: Url = "",
+    swaps: Swaps = False,
+    leverage: Leverage = "",
     as_json: Json = False,
 ) -> None:
     """Run all five services until Ctrl-C. Started again, it goes on where it was.
@@ -63,7 +77,10 @@ def up(
     Without options it is paper money on a simulated market. With --json it prints one object a second, and one at the
     end.
     """
-    run(_up(_asked(replay, speed, venue, account, symbols, strategies, tf, url), as_json), as_json=as_json)
+    run(
+        _up(_asked(replay, speed, venue, account, symbols, strategies, tf, url, swaps, leverage), as_json),
+        as_json=as_json,
+    )
 
 
 def serve(
@@ -76,13 +93,15 @@ def serve(
     strategies: Strategies = None,
     tf: Tf = "",
     url: Url = "",
+    swaps: Swaps = False,
+    leverage: Leverage = "",
     as_json: Json = False,
 ) -> None:
     """Run one of the five services in this process until Ctrl-C.
 
     The other four run in theirs, on the same database and with the same options.
     """
-    asked = _asked(replay, speed, venue, account, symbols, strategies, tf, url)
+    asked = _asked(replay, speed, venue, account, symbols, strategies, tf, url, swaps, leverage)
     run(_serve(service, asked, as_json), as_json=as_json)
 
 
@@ -95,6 +114,8 @@ def _asked(
     strategies: list[str] | None,
     tf: str,
     url: str,
+    swaps: bool,
+    leverage: str,
 ) -> Asked:
     return Asked(
         replay=replay,
@@ -105,6 +126,8 @@ def _asked(
         strategies=strategies or (),
         tf=tf,
         url=url,
+        swaps=swaps,
+        leverage=leverage,
     )
 
 
@@ -146,6 +169,8 @@ def _say_what_trades(plan: Plan, as_json: bool) -> None:
     if as_json or plan.present is None:
         return
     money = f"paper money, {plan.cash:,} {plan.quote_asset}" if plan.keys_of is None else f"account {plan.account}"
+    if plan.leverage is not None:
+        money += f" at leverage {plan.leverage}"
     say(f"{plan.source.name}: {', '.join(one.symbol for one in plan.source.instruments)}; {money}")
     if plan.keys_of is not None and plan.keys_of.environment is Environment.PRODUCTION:
         show(bad("  real money"))

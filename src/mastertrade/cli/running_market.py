@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -23,11 +23,12 @@ from mastertrade.cli.markets import (
 )
 from mastertrade.cli.progress import Screen
 from mastertrade.cli.wording import interval
-from mastertrade.domain.market import split_symbol
+from mastertrade.domain.market import InstrumentKind, parse_symbol, split_symbol
 from mastertrade.doors import accounts
 from mastertrade.market_data_service.source import Source
-from mastertrade.order_executor.accounts import AccountRow
-from mastertrade.platform import OpenDatabase, Plan, PlatformSettings, StrategyPlan, market_door, request_budget
+from mastertrade.order_executor.accounts import AccountRow, require_leverage
+from mastertrade.plans import Plan, StrategyPlan
+from mastertrade.platform import OpenDatabase, PlatformSettings, market_door, request_budget
 from mastertrade.research.spaces import parameters_of
 from mastertrade.shared.clock import SystemClock
 from mastertrade.shared.errors import NotFound, UsageError
@@ -57,6 +58,8 @@ class Asked:
     strategies: Sequence[str] = ()
     tf: str = ""
     url: str = ""
+    swaps: bool = False
+    leverage: str = ""
 
     def __post_init__(self) -> None:
         for option, is_given, is_wrong, why in (
@@ -67,13 +70,28 @@ class Asked:
             ("--symbol", bool(self.symbols), not self.is_live, "it chooses among markets of a --venue or --account"),
             ("--strategy", bool(self.strategies), not self.is_live, "it trades on a --venue or --account"),
             ("--tf", bool(self.tf), not self.is_live, "it is the bar of strategies on a --venue or --account"),
+            ("--swaps", self.swaps, bool(self.account), "the account knows what it trades"),
+            ("--swaps", self.swaps, not (self.venue or self.replay), "the simulator has spot markets alone"),
+            ("--leverage", bool(self.leverage), not self.swaps, "spot is paid in full; it is for --swaps"),
         ):
             if is_given and is_wrong:
                 raise UsageError(f"{option} does not go with the rest: {why}")
+        require_leverage(self.paper_leverage, "--leverage ")
 
     @property
     def is_live(self) -> bool:
         return bool(self.venue or self.account)
+
+    @property
+    def kind(self) -> InstrumentKind:
+        return InstrumentKind.SWAP if self.swaps else InstrumentKind.SPOT
+
+    @property
+    def paper_leverage(self) -> Decimal | None:
+        try:
+            return Decimal(self.leverage) if self.leverage else None
+        except InvalidOperation:
+            raise UsageError(f"--leverage {self.leverage!r} is not a number, such as 3 or 2.5") from None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,7 +143,7 @@ class Tape:
 
 async def tape_of(asked: Asked) -> Tape | None:
     """None for a live market. What is wrong with a folder is found here, before a server is started for it."""
-    return None if asked.is_live else await asyncio.to_thread(_tape, asked.replay)
+    return None if asked.is_live else await asyncio.to_thread(_tape, asked)
 
 
 @asynccontextmanager
@@ -136,14 +154,15 @@ async def open_market(
         if tape is None:
             yield await _open_live(stack, asked, database, settings)
         else:
-            yield Played(plan=_plan(tape, asked.speed), database=database, settings=settings)
+            yield Played(plan=_plan(tape, asked), database=database, settings=settings)
 
 
-def _tape(replay: Path | None) -> Tape:
+def _tape(asked: Asked) -> Tape:
+    replay = asked.replay
     if replay is None:
         return Tape(source=simulator(), begin=SYNTHETIC_START + WARM_UP)
     files = candle_files(replay)
-    main_market(files)
+    main_market(files, asked.kind)
     common = common_time(files, replay)
     if not common.length:
         raise UsageError(f"{replay}: the files have {common}; put files of the same time into one folder")
@@ -151,21 +170,28 @@ def _tape(replay: Path | None) -> Tape:
     return Tape(source=files, begin=common.start + min(WARM_UP, common.length / 2))
 
 
-def _plan(tape: Tape, speed: float | None) -> Plan:
+def _plan(tape: Tape, asked: Asked) -> Plan:
     source = tape.source
-    venue, quote_asset = main_market(source)
-    account = f"paper {venue}"
+    venue, quote_asset = main_market(source, asked.kind)
+    account = f"paper {venue}{_swaps(asked.kind)}"
     return Plan(
         source=source,
-        feed=f"up {source.name}",
+        feed=f"up {source.name}{_swaps(asked.kind)}",
         account=account,
         venue=venue,
         quote_asset=quote_asset,
         cash=CASH,
         strategies=strategy_plans(account, source),
         begin_after=tape.begin,
-        speed=(DEFAULT_SPEED if speed is None else speed) or None,
+        kind=asked.kind,
+        leverage=asked.paper_leverage,
+        speed=(DEFAULT_SPEED if asked.speed is None else asked.speed) or None,
     )
+
+
+def _swaps(kind: InstrumentKind) -> str:
+    """Names of what is for swaps alone end in this."""
+    return " swaps" if kind is InstrumentKind.SWAP else ""
 
 
 async def _open_live(stack: AsyncExitStack, asked: Asked, database: OpenDatabase, settings: PlatformSettings) -> Live:
@@ -177,10 +203,11 @@ async def _open_live(stack: AsyncExitStack, asked: Asked, database: OpenDatabase
     row = await _account(asked.account, database, settings) if asked.account else None
     venue = row.account.venue if row is not None else asked.venue.lower()
     url = (row.keys.url if row is not None and row.keys is not None else asked.url) or None
+    kind = row.account.kind if row is not None else asked.kind
     quote = row.account.quote_asset if row is not None else _quote(asked.symbols)
-    symbols = [symbol_of(one) for one in asked.symbols] or [f"{base}/{quote}" for base in USUAL if base != quote]
-    _require_quote(symbols, quote, asked.account)
-    owner = row.account.name if row is not None else f"paper {venue} live"
+    symbols = _symbols(asked.symbols, quote, kind)
+    _require_quote(symbols, quote, kind, asked.account)
+    owner = row.account.name if row is not None else f"paper {venue}{_swaps(kind)} live"
     strategies = _strategies(owner, symbols, asked, is_paper=row is None)
     budget = request_budget(database.manager, settings)
     feed = CcxtFeed(venue, url=url, budget=budget)
@@ -194,13 +221,15 @@ async def _open_live(stack: AsyncExitStack, asked: Asked, database: OpenDatabase
     )
     plan = Plan(
         source=source,
-        feed=f"up {source.name}",
+        feed=f"up {source.name}{_swaps(kind)}",
         account=owner,
         venue=venue,
         quote_asset=quote,
         cash=CASH if row is None else Decimal(0),
         strategies=strategies,
         begin_after=datetime.now(UTC) - LATEST,
+        kind=kind,
+        leverage=asked.paper_leverage,
         present=feed,
         keys_of=None if row is None else row.account,
     )
@@ -220,11 +249,20 @@ def _quote(symbols: Sequence[str]) -> str:
     return split_symbol(symbol_of(symbols[0]))[1] if symbols else "USDT"
 
 
-def _require_quote(symbols: Sequence[str], quote: str, account: str) -> None:
+def _symbols(asked: Sequence[str], quote: str, kind: InstrumentKind) -> list[str]:
+    """Of an account for swaps ``BTC/USDT`` is the swap of that name."""
+    symbols = [symbol_of(one) for one in asked] or [f"{base}/{quote}" for base in USUAL if base != quote]
+    is_swap = kind is InstrumentKind.SWAP
+    return [f"{one}:{split_symbol(one)[1]}" if is_swap and ":" not in one else one for one in symbols]
+
+
+def _require_quote(symbols: Sequence[str], quote: str, kind: InstrumentKind, account: str) -> None:
+    what = "swaps that settle in that" if kind is InstrumentKind.SWAP else "spot markets of that"
     for symbol in symbols:
-        if split_symbol(symbol)[1] != quote or ":" in symbol:
+        parts = parse_symbol(symbol)
+        if (parts.quote, parts.kind) != (quote, kind) or parts.settle not in (None, quote):
             whose = f"account {account} counts in {quote}" if account else f"the first one is paid in {quote}"
-            raise UsageError(f"--symbol {symbol}: {whose}, and spot markets of that are traded; name others")
+            raise UsageError(f"--symbol {symbol}: {whose}, and {what} are traded; name others")
 
 
 def _strategies(owner: str, symbols: Sequence[str], asked: Asked, *, is_paper: bool) -> list[StrategyPlan]:

@@ -34,7 +34,8 @@ FEWEST_ROWS_TO_TELL = 10
 """Rows from which on the distance between them says whether the interval in the name is true."""
 _NAME = re.compile(
     r"(?:(?P<venue>[a-z][a-z0-9]*)_)?(?P<base>[A-Z0-9]+)[_-](?P<quote>[A-Z0-9]+)"
-    r"-(?P<interval>[0-9]+[smhd])(?:_[0-9_-]+)?"
+    r"(?:-(?P<interval>[0-9]+[smhd])"
+    r"|[_-](?P<settle>[A-Z0-9]+)-(?P<interval_of_swap>[0-9]+[smhd])(?:-(?:futures|swap|perp))?)(?:_[0-9_-]+)?"
 )
 
 
@@ -47,21 +48,24 @@ class CandleFile:
 
 
 def describe_file(path: Path) -> CandleFile | None:
-    """What the name of a file says, such as ``BTC_USDT-1m.csv.gz`` or ``kraken_BTC-USD-1m.parquet``; None when it is
-    not the name of a candle file. Without a venue in it, the first word of the folder's name is the venue."""
+    """What the name of a file says, such as ``BTC_USDT-1m.csv.gz``, ``kraken_BTC-USD-1m.parquet``, or for a swap
+    ``BTC_USDT_USDT-5m-futures.feather``; None when it is not the name of a candle file. Without a venue in it, the
+    first word of the folder's name is the venue."""
     suffix = next((suffix for suffix in SUFFIXES if path.name.endswith(suffix)), None)
     found = _NAME.fullmatch(path.name.removesuffix(suffix)) if suffix else None
     if found is None:
         return None
     try:
-        interval_s = interval_seconds(found["interval"])
+        interval_s = interval_seconds(found["interval"] or found["interval_of_swap"])
     except ValueError:
         return None
     folder = re.match(r"[A-Za-z][A-Za-z0-9]*", path.resolve().parent.name)
     return CandleFile(
         path=path,
         venue=found["venue"] or (folder.group().lower() if folder else "file"),
-        symbol=canonical_symbol(f"{found['base']}/{found['quote']}"),
+        symbol=canonical_symbol(
+            f"{found['base']}/{found['quote']}" + (f":{found['settle']}" if found["settle"] else "")
+        ),
         interval_s=interval_s,
     )
 

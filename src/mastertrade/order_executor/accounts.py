@@ -64,10 +64,7 @@ class NewAccount:
             raise UsageError("a paper account has no keys: mastertrade up makes it")
         if not ASSET.fullmatch(self.quote_asset):
             raise UsageError(f"quote asset {self.quote_asset!r}: 2 to 15 letters A-Z or digits, such as USDT")
-        if not (self.leverage.is_finite() and 1 <= self.leverage <= HIGHEST_LEVERAGE):
-            raise UsageError(f"leverage {self.leverage} is outside 1 to {HIGHEST_LEVERAGE}")
-        if self.leverage != self.leverage.quantize(Decimal("0.01")):
-            raise UsageError(f"leverage {self.leverage} has more than two decimals")
+        require_leverage(self.leverage, "leverage ")
         if self.kind is InstrumentKind.SPOT and self.leverage != 1:
             raise UsageError(
                 f"leverage {self.leverage}: a spot account pays in full; an account for swaps has leverage"
@@ -78,6 +75,16 @@ class NewAccount:
             raise UsageError(
                 f"{self.url!r} is no venue of this machine, and keys go nowhere else; write http://127.0.0.1:PORT"
             )
+
+
+def require_leverage(leverage: Decimal | None, named: str) -> None:
+    """UsageError, in which it is ``named`` so, for what no account can have. None is none."""
+    if leverage is None:
+        return
+    if not (leverage.is_finite() and 1 <= leverage <= HIGHEST_LEVERAGE):
+        raise UsageError(f"{named}{leverage} is outside 1 to {HIGHEST_LEVERAGE}")
+    if leverage != leverage.quantize(Decimal("0.01")):
+        raise UsageError(f"{named}{leverage} has more than two decimals")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
