@@ -107,6 +107,9 @@ class VenueRules(ABC):
     def prepare(self, client: Any) -> None:  # noqa: B027 - most need nothing
         """Once, before anything is asked."""
 
+    def use_testnet(self, client: Any) -> None:
+        client.set_sandbox_mode(True)
+
     def heard(self, status: int, body: str) -> Heard:
         """A whole answer's codes: none where it went well, where its server failed, or where it sends us elsewhere."""
         try:
@@ -196,6 +199,10 @@ class VenueRules(ABC):
         """What was taken, less than nothing for a rebate, and of which asset."""
         fee = trade.get("fee") or {}
         return Decimal(str(fee.get("cost") or 0)), str(fee.get("currency") or "")
+
+    def realized(self, trade: Told) -> Decimal | None:
+        """Of a swap, what the venue booked for the part that closed; None where it does not say."""
+        return None
 
     async def balances(self, client: Any) -> Mapping[str, Any]:
         given = await client.fetch_balance()

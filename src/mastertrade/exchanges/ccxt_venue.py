@@ -97,18 +97,14 @@ class CcxtVenue:
         url: str | None = None,
         budget: RequestBudget | None = None,
     ) -> None:
-        if venue not in VENUES:
-            raise ConfigurationError(
-                f"venue {venue!r}: which of its answers refuse an order is not known; "
-                f"orders can go to {', '.join(VENUES)}"
-            )
+        rules = self.rules_of(venue)
         if environment == "production" and not is_live_allowed:
             raise ConfigurationError(
                 f"{venue}: trading with real money is off; set ENABLE_LIVE_TRADING=true where you want it on"
             )
         if environment == "production" and url is not None:
             raise ConfigurationError(f"{venue}: {url} cannot stand in for a venue where money is real")
-        self._rules = VENUES[venue]()
+        self._rules = rules
         if environment == "testnet" and url is None and not self._rules.has_testnet:
             raise ConfigurationError(f"{venue} has no testnet: its accounts are of the environment production")
         self._name = venue
@@ -127,10 +123,19 @@ class CcxtVenue:
         )
         self._equip(self._rules.credentials(credentials))
         if environment == "testnet" and url is None:
-            self._client.set_sandbox_mode(True)
+            self._rules.use_testnet(self._client)
         self._loading = asyncio.Lock()
         self._ids: OrderedDict[tuple[str, str], str] = OrderedDict()
         self._numbers: OrderedDict[tuple[str, str], str] = OrderedDict()
+
+    @classmethod
+    def rules_of(cls, venue: str) -> VenueRules:
+        if venue not in VENUES:
+            raise ConfigurationError(
+                f"venue {venue!r}: which of its answers refuse an order is not known; "
+                f"orders can go to {', '.join(VENUES)}"
+            )
+        return VENUES[venue]()
 
     def _equip(self, credentials: Credentials) -> None:
         client = self._client
@@ -295,6 +300,7 @@ class CcxtVenue:
                     await self._compare_clocks()
                     assets = await self._balances()
                     rights = await self._rules.rights(self._client)
+                    await self._require_account()
                     return KeyReport(clock_ahead=self._ahead, rights=rights, assets=len(assets))
             except MasterTradeError:
                 if not question.heard.says(self._rules.answers.wrong_keys):
@@ -308,6 +314,9 @@ class CcxtVenue:
                 f"are of its {self._environment}, and may be used from this machine's address"
             )
         raise DependencyDown(f"{self._name} does not answer as it should: {heard if heard.codes else kind}")
+
+    async def _require_account(self) -> None:
+        """KeysRefused where the account itself, not its keys, stands in the way."""
 
     async def close(self) -> None:
         await self._client.close()
@@ -372,6 +381,7 @@ class CcxtVenue:
             commission_asset=fee.text("asset of the fee") if commission else commission_asset,
             is_maker=trade.get("takerOrMaker") == "maker",
             trade_time=at,
+            realized_pnl=self._rules.realized(trade),
         )
 
     async def _client_id(self, order: str, symbol: str, at: datetime) -> str:

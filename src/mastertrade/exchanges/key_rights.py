@@ -69,11 +69,12 @@ SWITCHES: Final[Mapping[str, Switches]] = {
 }
 
 
-def binance_rights(told: Mapping[str, Any]) -> KeyRights:
-    """Out of the answer to GET /sapi/v1/account/apiRestrictions. A right that it does not tell could be any."""
+def binance_rights(told: Mapping[str, Any], *, to_trade: str = "enableSpotAndMarginTrading") -> KeyRights:
+    """Out of the answer to GET /sapi/v1/account/apiRestrictions. A right that it does not tell could be any.
+    ``to_trade``: what trading needs."""
     names = (
         "enableReading",
-        "enableSpotAndMarginTrading",
+        to_trade,
         "enableWithdrawals",
         "enableInternalTransfer",
         "permitsUniversalTransfer",
@@ -84,7 +85,7 @@ def binance_rights(told: Mapping[str, Any]) -> KeyRights:
         raise DependencyDown(f"binance: its answer on the rights of the key does not tell {', '.join(untold)}")
     return KeyRights(
         may_read=told["enableReading"],
-        may_trade=told["enableSpotAndMarginTrading"],
+        may_trade=told[to_trade],
         may_withdraw=told["enableWithdrawals"],
         may_transfer=told["enableInternalTransfer"] or told["permitsUniversalTransfer"],
         is_bound=told["ipRestrict"],
