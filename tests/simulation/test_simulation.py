@@ -12,10 +12,11 @@ import pytest
 
 from mastertrade.order_executor import watching
 from tests.simulation.planted import PLANTED
+from tests.simulation.planted_swaps import PLANTED_ON_SWAPS
 from tests.simulation.virtual import RealDatabase
-from tests.simulation.world import FAULTS, HOUR, Broken, World, prepare
+from tests.simulation.world import FAULTS, HOUR, SWAP, SYMBOL, Broken, World, prepare
 
-GROUPS = 10
+GROUPS, SWAP_GROUPS = 10, 4
 CAUGHT_WITHIN = 80
 SOAK_SEED = 3
 SEEDS = os.environ.get("MASTERTRADE_SEEDS", "500")
@@ -32,11 +33,11 @@ def inferring_soon(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(watching, "INFERRED_AFTER", timedelta(seconds=8))
 
 
-def live(real: RealDatabase, lives: range) -> Counter[str]:
+def live(real: RealDatabase, lives: range, symbol: str = SYMBOL) -> Counter[str]:
     """What was lived through and what was suffered; ``Broken`` where a promise did not hold."""
     figures: Counter[str] = Counter()
     for seed in lives:
-        world = World(seed, real)
+        world = World(seed, real, symbol=symbol)
         world.run()
         figures += world.figures
     return figures
@@ -64,6 +65,14 @@ def test_nothing_is_lost_and_nothing_is_there_twice(
     tell(record_property, "simulated lives", live(real, seeds()[group::GROUPS]))
 
 
+@pytest.mark.parametrize("group", range(SWAP_GROUPS))
+def test_nothing_of_swaps_is_lost_and_nothing_is_there_twice(
+    real: RealDatabase, group: int, record_property: Callable[[str, object], None]
+) -> None:
+    of_swaps = range(seeds().start, seeds().start + max(len(seeds()) // 4, 1))
+    tell(record_property, "simulated lives on swaps", live(real, of_swaps[group::SWAP_GROUPS], SWAP))
+
+
 def test_an_hour_of_trading_with_a_fault_every_few_seconds(
     real: RealDatabase, record_property: Callable[[str, object], None]
 ) -> None:
@@ -82,6 +91,15 @@ def test_a_planted_bug_is_caught(
     plant(monkeypatch, real)
     with pytest.raises(Broken):
         live(real, range(CAUGHT_WITHIN))
+
+
+@pytest.mark.parametrize("plant", PLANTED_ON_SWAPS, ids=lambda plant: plant.__name__)
+def test_a_bug_of_swaps_is_caught(
+    real: RealDatabase, monkeypatch: pytest.MonkeyPatch, plant: Callable[[pytest.MonkeyPatch, RealDatabase], None]
+) -> None:
+    plant(monkeypatch, real)
+    with pytest.raises(Broken):
+        live(real, range(CAUGHT_WITHIN), SWAP)
 
 
 @pytest.mark.parametrize("seed", range(20))

@@ -20,6 +20,8 @@ from mastertrade.postgres.lease import Lease
 from mastertrade.shared.errors import LeaseLost, MasterTradeError
 from mastertrade.shared.serialization import new_id
 from tests.postgres.executor_seed import RecordingBus
+from tests.simulation.swap_books import check_contracts
+from tests.simulation.swap_venue import SimulatedSwapVenue
 from tests.simulation.venue import Faults, SimulatedVenue
 from tests.simulation.virtual import (
     RealDatabase,
@@ -31,7 +33,9 @@ from tests.simulation.virtual import (
 
 START = datetime(2026, 1, 5, 12, 0, tzinfo=UTC)
 CASH = Decimal(1_000_000)
-SYMBOL = "BTC/USDT"
+SYMBOL, SWAP = "BTC/USDT", "BTC/USDT:USDT"
+LAST_DIGITS = Decimal("1e-16")
+"""Of an average cost, which the venue rounds in its own way."""
 HEALING_S, LOOK_EVERY_S = 600.0, 20.0
 WEATHER_LASTS_S = 300.0
 SEND_WINDOW = timedelta(seconds=6)
@@ -45,21 +49,25 @@ CREATE FUNCTION simulated_approval(
     p_account uuid, p_strategy uuid, p_instrument int, p_side text, p_quantity numeric, p_at timestamptz,
     p_until timestamptz, p_ids uuid[]
 ) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+    v_symbol text := (SELECT symbol FROM instruments WHERE id = p_instrument);
+    v_is_swap boolean := v_symbol LIKE '%:%';
 BEGIN
     INSERT INTO signals (id, strategy_id, account_id, instrument_id, symbol, signal_type, timeframe_s, bar_close,
                          confidence, price, timestamp, valid_until)
-    VALUES (p_ids[1], p_strategy, p_account, p_instrument, 'BTC/USDT', p_side, 60,
+    VALUES (p_ids[1], p_strategy, p_account, p_instrument, v_symbol, p_side, 60,
             p_at + nextval('simulated_number') * interval '1 us', 75, 100, p_at, p_until);
     INSERT INTO verdicts (id, signal_id, disposition, requested_quantity, approved_quantity, reason, decided_at)
     VALUES (p_ids[2], p_ids[1], 'approved', p_quantity, p_quantity, 'all checks passed', p_at);
-    IF NOT reserve_balance(p_ids[3], p_account, CASE p_side WHEN 'BUY' THEN 'USDT' ELSE 'BTC' END,
-                           CASE p_side WHEN 'BUY' THEN p_quantity * 101 ELSE p_quantity END, p_at) THEN
+    IF NOT reserve_balance(p_ids[3], p_account, CASE WHEN p_side = 'BUY' OR v_is_swap THEN 'USDT' ELSE 'BTC' END,
+                           CASE WHEN v_is_swap THEN p_quantity * 51 WHEN p_side = 'BUY' THEN p_quantity * 101
+                                ELSE p_quantity END, p_at) THEN
         RAISE EXCEPTION 'nothing free';
     END IF;
     INSERT INTO approvals (id, verdict_id, signal_id, strategy_id, account_id, instrument_id, side, order_type,
                            quantity, reduces, reservation_id, approved_at, valid_until)
     VALUES (p_ids[4], p_ids[2], p_ids[1], p_strategy, p_account, p_instrument, p_side, 'MARKET', p_quantity,
-            p_side = 'SELL', p_ids[3], p_at, p_until);
+            p_side = 'SELL' AND NOT v_is_swap, p_ids[3], p_at, p_until);
 END $$;
 """
 APPROVE = "SELECT simulated_approval($1, $2, $3, $4, $5, $6, $7, $8)"
@@ -121,6 +129,7 @@ class World:
     seed: int
     real: RealDatabase
     span: Span = MINUTE
+    symbol: str = SYMBOL
     journal: list[str] = field(default_factory=list)
     figures: Counter[str] = field(default_factory=Counter)
 
@@ -134,6 +143,10 @@ class World:
         self.process: Process | None = None
         self.processes: list[Process] = []
         self.sleepers: list[Process] = []
+
+    @property
+    def _is_swap(self) -> bool:
+        return self.symbol == SWAP
 
     def note(self, what: str) -> None:
         self.journal.append(f"{self.loop.time():9.3f} {what}")
@@ -185,13 +198,18 @@ class World:
     def _settle_in(self) -> None:
         run, manager = self.real.run, self.real.manager
         self.account: UUID = run(
-            manager.fetchval("INSERT INTO accounts (name, venue) VALUES (gen_random_uuid()::text, 'sim') RETURNING id")
-        )
+            manager.fetchval(
+                "INSERT INTO accounts (name, venue, kind, leverage) VALUES (gen_random_uuid()::text, 'sim', $1, $2) "
+                "RETURNING id",
+                "swap" if self._is_swap else "spot", 2 if self._is_swap else 1,
+            )
+        )  # fmt: skip
         run(manager.execute("SELECT deposit($1::uuid, 'USDT', $2, $1::uuid::text, $3)", self.account, CASH, START))
-        self.instrument = run(manager.fetchval("SELECT id FROM instruments WHERE venue = 'sim'"))
+        of_symbol = "SELECT id FROM instruments WHERE venue = 'sim' AND symbol = $1"
+        self.instrument = run(manager.fetchval(of_symbol, self.symbol))
         self.strategy: UUID = run(manager.fetchval("SELECT id FROM strategies WHERE name = 'sim'"))
-        self.venue = SimulatedVenue(
-            name="sim", symbol=SYMBOL, clock=self.clock, rng=random.Random(self.rng.random()), cash=CASH,
+        self.venue = (SimulatedSwapVenue if self._is_swap else SimulatedVenue)(
+            name="sim", symbol=self.symbol, clock=self.clock, rng=random.Random(self.rng.random()), cash=CASH,
             note=self.note, suffer=self.suffer,
         )  # fmt: skip
         self._draw_weather()
@@ -228,7 +246,7 @@ class World:
             await process.awake.wait()
 
         manager = SimulatedManager(self.real, self.weather, gate)
-        venue = GatedVenue(self.venue, gate)
+        venue = (GatedSwapVenue if self._is_swap else GatedVenue)(self.venue, gate)
         executor = OrderExecutor(
             settings=ExecutorSettings(),
             clock=self.clock,
@@ -283,7 +301,8 @@ class World:
         """An approval at some time, sometimes wanted cancelled later."""
         await asyncio.sleep(self.rng.uniform(0, self.span.seconds * 0.7))
         now, quantity = self.clock.now(), Decimal(self.rng.randint(1, 50)) / 100
-        side = Side.SELL if self.rng.random() < 0.3 and self._free("BTC") >= quantity else Side.BUY
+        sells = self.rng.random() < (0.5 if self._is_swap else 0.3)
+        side = Side.SELL if sells and (self._is_swap or self._free("BTC") >= quantity) else Side.BUY
         signal, verdict, reservation, approval = ids = [new_id(now) for _ in range(4)]
         until = now + timedelta(seconds=30)
         self.real.run(
@@ -297,8 +316,9 @@ class World:
             id=new_id(now), occurred_at=now, correlation_id=signal, causation_id=verdict,
             approval=ApprovedOrder(
                 approval_id=approval, verdict_id=verdict, signal_id=signal, strategy_id=self.strategy,
-                account_id=self.account, reservation_id=reservation, instrument_id=self.instrument, symbol=SYMBOL,
-                side=side, type=OrderType.MARKET, quantity=quantity, limit_price=None, reduces=side is Side.SELL,
+                account_id=self.account, reservation_id=reservation, instrument_id=self.instrument, symbol=self.symbol,
+                side=side, type=OrderType.MARKET, quantity=quantity, limit_price=None,
+                reduces=side is Side.SELL and not self._is_swap,
                 approved_at=now, valid_until=until,
             ),
         )  # fmt: skip
@@ -423,9 +443,12 @@ class World:
         rows = run(manager.fetch("SELECT * FROM portfolio_balances WHERE account_id = $1", self.account))
         owned = {row["asset"]: row["free_balance"] + row["locked_balance"] for row in rows}
         for asset, amount in self.venue.holds.items():
-            if owned.get(asset, Decimal(0)) != amount:
+            if abs(owned.get(asset, Decimal(0)) - amount) > (LAST_DIGITS if self._is_swap else 0):
                 problems.append(f"ledger: {owned.get(asset)} {asset} in our books, {amount} at the venue")
-        locked = [row["asset"] for row in rows if row["locked_balance"] != 0]
+        if isinstance(self.venue, SimulatedSwapVenue):
+            self.figures["settlements"] += len(self.venue.payments)
+            problems += check_contracts(self.real, self.account, self.venue, rows)
+        locked = [] if self._is_swap else [row["asset"] for row in rows if row["locked_balance"] != 0]
         still = run(
             manager.fetchval(
                 "SELECT count(*) FROM orders WHERE account_id = $1 AND status <> ALL($2)", self.account, list(FINAL)
@@ -489,6 +512,20 @@ class GatedVenue:
         return gated
 
 
+class GatedSwapVenue(GatedVenue):
+    """With the names of ``SwapVenue``, by which an executor knows one."""
+
+    def _named(name: str) -> Any:  # noqa: N805
+        def ask(self: GatedVenue, *args: Any, **named: Any) -> Any:
+            return self.__getattr__(name)(*args, **named)
+
+        return ask
+
+    place, cancel, find, open_orders, fills, balances, now, positions, funding = map(
+        _named, ("place", "cancel", "find", "open_orders", "fills", "balances", "now", "positions", "funding")
+    )
+
+
 def prepare(real: RealDatabase) -> None:
     """Once for each database; each world has an account of its own."""
 
@@ -498,6 +535,11 @@ def prepare(real: RealDatabase) -> None:
         await real.manager.execute(
             "INSERT INTO instruments (venue, symbol, base, quote, tick_size, lot_size, min_notional, maker_fee, "
             "taker_fee) VALUES ('sim', 'BTC/USDT', 'BTC', 'USDT', 0.01, 0.0001, 0.1, 0.001, 0.001)"
+        )
+        await real.manager.execute(
+            "INSERT INTO instruments (venue, symbol, base, quote, kind, settle, tick_size, lot_size, min_notional, "
+            "maker_fee, taker_fee) VALUES ('sim', $1, 'BTC', 'USDT', 'swap', 'USDT', 0.01, 0.0001, 0.1, 0.001, 0.001)",
+            SWAP,
         )
         await real.manager.execute("INSERT INTO strategies (name, type) VALUES ('sim', 'ma_cross')")
 

@@ -1,8 +1,8 @@
 -- What is wrong with an account's orders and books, as alerts beside those of the watch over its risk. Owner: order_executor.
 
 -- What stands now, in the words of settle_alerts: orders whose fate is unknown for over half a minute, fills that could not be
--- booked and orders that traded after their end within a day, fills that were inferred, books that differ from the venue's, a venue that does not tell, and
--- algo orders that gave up within a day.
+-- booked and orders that traded after their end within a day, fills that were inferred, positions that the venue closed within
+-- a day, books that differ from the venue's, a venue that does not tell, and algo orders that gave up within a day.
 CREATE OR REPLACE FUNCTION order_conditions(p_account uuid, p_at timestamptz) RETURNS jsonb LANGUAGE plpgsql STABLE AS $$
 DECLARE
     v_patience constant interval := interval '30 seconds';
@@ -38,6 +38,15 @@ BEGIN
            AND e.from_status IN ('CANCELED', 'EXPIRED', 'REJECTED', 'NOT_FOUND') AND e.occurred_at > p_at - v_remembered
          GROUP BY o.symbol
         UNION ALL
+        SELECT 'position_closed_by_venue', 'critical', 'a position that an order of ours did not close',
+               format('%s of %s %s by %s: a liquidation, or somebody else on the account', sum(t.quantity), o.symbol,
+                      CASE o.side WHEN 'BUY' THEN 'bought' ELSE 'sold' END, min(o.client_order_id)),
+               o.symbol, sum(t.quantity)::float8, 0, 'look at the margin of the account: mastertrade risk status'
+          FROM orders o JOIN trades t ON t.order_id = o.id
+         WHERE o.account_id = p_account AND o.strategy_id IS NOT NULL AND o.metadata ->> 'origin' = 'external'
+           AND o.update_time > p_at - v_remembered
+         GROUP BY o.symbol, o.side
+        UNION ALL
         SELECT CASE s.state WHEN 'broken' THEN 'books_differ' ELSE 'venue_silent' END,
                CASE s.state WHEN 'broken' THEN 'critical' ELSE 'high' END,
                CASE s.state WHEN 'broken' THEN 'our books differ from the venue''s' ELSE 'the venue does not tell' END,
@@ -60,5 +69,5 @@ RETURNS TABLE (change text, alert jsonb) LANGUAGE plpgsql AS $$
 BEGIN
     PERFORM require_lease(p_role, p_epoch);
     RETURN QUERY SELECT s.change, s.alert FROM settle_alerts(p_account, p_at, order_conditions(p_account, p_at), ARRAY[
-        'order_unknown', 'fill_quarantined', 'fill_inferred', 'late_fill', 'books_differ', 'venue_silent', 'algo_order_failed']) s;
+        'order_unknown', 'fill_quarantined', 'fill_inferred', 'late_fill', 'position_closed_by_venue', 'books_differ', 'venue_silent', 'algo_order_failed']) s;
 END $$;

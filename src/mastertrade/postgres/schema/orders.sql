@@ -642,7 +642,7 @@ BEGIN
     -- What leaves the account is taken from the reservation first, and from the free balance beyond it. Near the end, since
     -- every judge of the account waits for its balances.
     IF v_is_swap THEN
-        IF v_taken.quantity > 0 THEN
+        IF v_wallet.is_late THEN
             PERFORM settle_contracts(p_account_id, v_instrument.id, v_instrument.quote, p_fill_id, p_at);
         END IF;
         v_covered := consume_reservation(v_order.reservation_id, coalesce((

@@ -71,11 +71,12 @@ BEGIN
 END $$;
 
 -- Books a fill of a swap into the ledger and the account's contracts; says what the wallet realised and what more it must lock.
--- One that takes the place of inferred fills (p_is_late) realises nothing here: settle_contracts does that from all fills.
+-- One that takes the place of inferred fills, or is older than what is booked (is_late), realises nothing here: what a venue
+-- realises follows from the order of its fills, and settle_contracts finds it from all of them.
 CREATE OR REPLACE FUNCTION book_contracts(
     p_account_id uuid, p_instrument_id int, p_symbol text, p_quote text, p_fill_id uuid, p_change numeric, p_price numeric,
-    p_commission numeric, p_commission_asset text, p_venue_pnl numeric, p_is_late boolean, p_trade_time timestamptz,
-    OUT entry bigint, OUT realized numeric, OUT margin numeric
+    p_commission numeric, p_commission_asset text, p_venue_pnl numeric, p_takes_a_place boolean, p_trade_time timestamptz,
+    OUT entry bigint, OUT realized numeric, OUT margin numeric, OUT is_late boolean
 ) LANGUAGE plpgsql AS $$
 #variable_conflict use_column
 DECLARE
@@ -84,11 +85,12 @@ DECLARE
     v_margin numeric;
 BEGIN
     realized := 0; margin := 0;
-    IF NOT p_is_late THEN
-        INSERT INTO contract_positions (account_id, instrument_id, updated_at) VALUES (p_account_id, p_instrument_id, p_trade_time)
-        ON CONFLICT DO NOTHING;
-        SELECT c.* INTO v_before FROM contract_positions c
-         WHERE c.account_id = p_account_id AND c.instrument_id = p_instrument_id FOR UPDATE;
+    INSERT INTO contract_positions (account_id, instrument_id, updated_at) VALUES (p_account_id, p_instrument_id, p_trade_time)
+    ON CONFLICT DO NOTHING;
+    SELECT c.* INTO v_before FROM contract_positions c
+     WHERE c.account_id = p_account_id AND c.instrument_id = p_instrument_id FOR UPDATE;
+    is_late := p_takes_a_place OR v_before.updated_at > p_trade_time;
+    IF NOT is_late THEN
         SELECT a.* INTO v_after FROM contracts_after_fill(v_before.quantity, v_before.cost, p_change, p_price, 0) a;
         realized := coalesce(p_venue_pnl, v_after.realized);
         v_margin := margin_for(p_account_id, v_after.cost);
@@ -104,7 +106,7 @@ BEGIN
         ARRAY[p_change, -p_change, realized, -realized, -p_commission, p_commission]);
 END $$;
 
--- What each fill made of an account's contracts, from the first one on; what the venue said it realised stands before ours.
+-- What each fill made of an account's contracts, in the order they happened; what the venue said it realised stands before ours.
 CREATE OR REPLACE FUNCTION replay_contracts(p_account_id uuid, p_instrument_id int)
 RETURNS TABLE (trade_id uuid, held numeric, cost numeric, realized numeric) LANGUAGE plpgsql STABLE AS $$
 DECLARE
@@ -112,7 +114,7 @@ DECLARE
 BEGIN
     held := 0; cost := 0;
     FOR v_fill IN SELECT t.* FROM trades t WHERE t.account_id = p_account_id AND t.instrument_id = p_instrument_id
-                   ORDER BY coalesce(t.place, t.ledger_entry_id), t.ledger_entry_id LOOP
+                   ORDER BY t.trade_time, coalesce(t.place, t.ledger_entry_id), t.ledger_entry_id LOOP
         trade_id := v_fill.id;
         SELECT a.held, a.cost, coalesce(v_fill.venue_pnl, a.realized) INTO held, cost, realized
           FROM contracts_after_fill(held, cost, CASE v_fill.side WHEN 'BUY' THEN v_fill.quantity ELSE -v_fill.quantity END,
@@ -139,7 +141,9 @@ BEGIN
         v_held := v_after.held; v_cost := v_after.cost; v_realized := v_realized + v_after.realized;
     END LOOP;
     v_margin := margin_for(p_account_id, v_cost);
-    UPDATE contract_positions SET quantity = v_held, cost = v_cost, realized = v_realized, margin = v_margin, updated_at = p_at
+    UPDATE contract_positions SET quantity = v_held, cost = v_cost, realized = v_realized, margin = v_margin,
+           updated_at = (SELECT max(t.trade_time) FROM trades t
+                          WHERE t.account_id = p_account_id AND t.instrument_id = p_instrument_id)
      WHERE account_id = p_account_id AND instrument_id = p_instrument_id;
     PERFORM post_entry(p_account_id, 'fill', p_fill_id::text || ':settled', p_at, ARRAY['asset:margin', 'income:realized'],
                        ARRAY[p_quote, p_quote], ARRAY[v_realized - v_before.realized, v_before.realized - v_realized]);
@@ -147,8 +151,8 @@ BEGIN
                         v_margin - v_before.margin, p_at);
 END $$;
 
--- Books what a venue paid or took at a settlement: once, into ledger, wallet and the positions that were held then, each its
--- part. Says 'applied', 'duplicate', 'conflict' (the same payment with other numbers: nothing is booked) or 'unknown_market'.
+-- Books what a venue paid or took at a settlement: once, into ledger, wallet and the positions that were held then (by fills told
+-- so late that nobody is known to have held any, those of now), each its part. Says 'applied', 'duplicate', 'conflict' (the same payment with other numbers: nothing is booked) or 'unknown_market'.
 CREATE OR REPLACE FUNCTION apply_funding(
     p_id uuid, p_account_id uuid, p_symbol text, p_payment_id text, p_asset text, p_amount numeric, p_paid_at timestamptz,
     p_at timestamptz
@@ -183,6 +187,10 @@ BEGIN
                AND o.strategy_id IS NOT NULL
              GROUP BY o.strategy_id),
         positions AS (
+            SELECT s.quantity, s.id FROM strategy_positions s
+             WHERE s.account_id = p_account_id AND s.instrument_id = v_instrument AND s.status = 'open'
+               AND NOT EXISTS (SELECT FROM held h WHERE h.quantity > 0)
+             UNION ALL
             SELECT h.quantity, (SELECT s.id FROM strategy_positions s
                                  WHERE s.strategy_id = h.strategy_id AND s.account_id = p_account_id
                                    AND s.instrument_id = v_instrument AND s.opened_at < p_paid_at
