@@ -323,6 +323,7 @@ async def _build(
         manager=manager,
         venues={} if venue is None else {account.id: venue},
         lease=lease,
+        listens=plan.present is not None and settings.executor.account_stream,
         failpoints=failpoints,
     )
     return Platform(

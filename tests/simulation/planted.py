@@ -62,7 +62,7 @@ def sent_again_after_a_restart(patch: pytest.MonkeyPatch, real: RealDatabase) ->
 
 
 def the_list_of_fills_is_passed_before_it_is_booked(patch: pytest.MonkeyPatch, real: RealDatabase) -> None:
-    async def book_fills(self: Watcher) -> int:
+    async def book_fills(self: Watcher, only: Any = ()) -> int:
         if self._cursor is None:
             self._cursor = await self._database.cursor(self._manager, self._account_id)
         since = self._clock.now() - timedelta(days=1)

@@ -6,7 +6,7 @@ is decided in ``paper_matching``. The venue keeps its truth in its own schema ov
 that it can disagree with us as a real exchange can.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
@@ -14,8 +14,9 @@ from typing import Any
 
 from mastertrade.domain.market import Candle, Instrument
 from mastertrade.domain.orders import Fill, OrderStatus, OrderType, Side, round_down, round_up
-from mastertrade.exchanges.exchange import FillPage, OrderTicket, VenueOrder, VenueRefused
+from mastertrade.exchanges.exchange import AccountNews, FillPage, Listening, OrderTicket, VenueOrder, VenueRefused
 from mastertrade.exchanges.paper_matching import End, Rest, Trade, meet
+from mastertrade.exchanges.paper_news import PaperNews
 from mastertrade.quant.costs import BUY_SIGN, SELL_SIGN, Costs, fee, fill_price
 from mastertrade.shared.clock import Clock
 from mastertrade.shared.failpoints import Failpoints
@@ -57,6 +58,7 @@ class PaperVenue:
         self._half_spread = Decimal(str(costs.half_spread))
         self._slippage = Decimal(str(costs.slippage))
         self._may_rest = True
+        self._news = PaperNews()
 
     @property
     def name(self) -> str:
@@ -130,6 +132,12 @@ class PaperVenue:
             cursor=str(rows[-1]["id"]) if rows else after,
         )
 
+    async def fills_of(self, after: str, symbols: Sequence[str]) -> FillPage:
+        return await self.fills(after, symbols)
+
+    def watch_account(self) -> AsyncGenerator[Listening | AccountNews]:
+        return self._news.listen()
+
     async def balances(self) -> dict[str, Decimal]:
         rows = await QUERIES.fetch(self._manager, "balances", account=self._account)
         return {row["asset"]: row["amount"] for row in rows}
@@ -180,8 +188,12 @@ class PaperVenue:
             await QUERIES.execute(
                 self._manager, "end", order_id=row["id"], status=outcome.status.value, reason=outcome.reason
             )
+            self._news.tell(_news(row))
             return True
-        return await self._fill(row, outcome, candle, instrument)
+        has_filled = await self._fill(row, outcome, candle, instrument)
+        if has_filled:
+            self._news.tell(_news(row, has_traded=True))
+        return has_filled
 
     async def _fill(self, row: Mapping[str, Any], trade: Trade, candle: Candle, instrument: Instrument) -> bool:
         side, price, is_maker = Side(row["side"]), trade.price, trade.is_maker
@@ -225,6 +237,16 @@ class PaperVenue:
             )
         if ticket.type not in (OrderType.MARKET, OrderType.LIMIT):
             raise VenueRefused(f"{self._name}: order type {ticket.type} is not offered; use MARKET or LIMIT")
+
+
+def _news(row: Mapping[str, Any], *, has_traded: bool = False) -> AccountNews:
+    return AccountNews(
+        symbol=row["symbol"],
+        exchange_order_id=_exchange_id(row["id"]),
+        client_order_id=row["client_order_id"],
+        has_traded=has_traded,
+        is_over=True,
+    )
 
 
 def _exchange_id(order_id: int) -> str:

@@ -16,3 +16,5 @@ class ExecutorSettings(Settings):
     """How long we wait for a venue's answer before the outcome counts as unknown."""
     venue_processing_limit_s: float = Field(10.0, ge=0, le=600, validation_alias="VENUE_PROCESSING_LIMIT_SECONDS")
     """How long a venue may still work on an order it took within the send window."""
+    account_stream: bool = Field(True, validation_alias="ACCOUNT_STREAM")
+    """Whether venues are listened to besides being asked: fills are then booked as they happen."""

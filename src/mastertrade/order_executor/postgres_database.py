@@ -22,6 +22,7 @@ from mastertrade.domain.orders import (
     client_order_id,
 )
 from mastertrade.exchanges.exchange import VenueOrder
+from mastertrade.order_executor.hearing import StreamState
 from mastertrade.order_executor.reconciliation import AccountState, Break
 from mastertrade.order_executor.steps import Begin, Begun, Book, FillOutcome, Move
 from mastertrade.shared.errors import BadData
@@ -298,6 +299,13 @@ class ExecutorPostgresDatabase:
             db, "begin_recovery", account_id=account_id, reason=reason, at=at, **self._fence
         )
         return could_trade
+
+    async def note_stream(
+        self, db: Database, account_id: UUID, *, state: StreamState, reason: str, at: datetime
+    ) -> None:
+        await QUERIES.execute(
+            db, "note_stream", account_id=account_id, state=state.value, reason=reason, at=at, **self._fence
+        )
 
     async def record_comparison(
         self, db: Database, account_id: UUID, breaks: Sequence[Break], *, at: datetime

@@ -114,6 +114,10 @@ SELECT adopt_order(:account_id, :symbol, :client_order_id, :exchange_order_id, :
 -- Why: a venue that was silent is compared before anything is sent to it again.
 SELECT begin_recovery(:account_id, :role, :epoch, :reason, :at);
 
+-- name: note_stream
+-- Why: whether an account's own stream tells is for people to see, and for whoever judges what silence proves.
+SELECT note_stream(:account_id, :role, :epoch, :state, :reason, :at);
+
 -- name: record_comparison
 -- Why: differences are rows, and whether the account may trade follows from them in the same transaction.
 SELECT record_comparison(:account_id, :role, :epoch, :at, :breaks);

@@ -9,10 +9,11 @@ from uuid import UUID
 
 from mastertrade.domain.events import OrderApproved
 from mastertrade.domain.orders import OrderStatus
-from mastertrade.exchanges.exchange import Venue
+from mastertrade.exchanges.exchange import StreamingVenue, Venue
 from mastertrade.messaging.bus import Bus, Subscription
 from mastertrade.order_executor.books import Books
 from mastertrade.order_executor.config import ExecutorSettings
+from mastertrade.order_executor.listening import Listener
 from mastertrade.order_executor.postgres_database import ExecutorPostgresDatabase, Lease
 from mastertrade.order_executor.sending import Sender
 from mastertrade.order_executor.watching import Watcher
@@ -32,9 +33,9 @@ SOONEST_LOOK_S = 1.0
 
 
 class OrderExecutor:
-    """One executor for the accounts in ``venues``. The orders table is its only memory: whatever dies, ``sync`` reads
-    there what is open and asks the venue, never guessing. Once another process has taken its lease it can write nothing
-    and raises LeaseLost."""
+    """One executor for the accounts in ``venues``. With ``listens`` it hears the streams of those that have one. The
+    orders table is its only memory: whatever dies, ``sync`` reads there what is open and asks the venue, never
+    guessing. Once another process has taken its lease it can write nothing and raises LeaseLost."""
 
     name = "order_executor"
 
@@ -47,6 +48,7 @@ class OrderExecutor:
         manager: PostgresManager,
         venues: Mapping[UUID, Venue],
         lease: Lease,
+        listens: bool = False,
         failpoints: Failpoints | None = None,
     ) -> None:
         self._settings = settings
@@ -80,6 +82,20 @@ class OrderExecutor:
             )
             for account_id, venue in venues.items()
         ]
+        self._listeners = [
+            Listener(
+                account_id,
+                venue,
+                clock=clock,
+                manager=manager,
+                database=database,
+                watcher=watcher,
+                wake=sender.has_fills.set,
+            )
+            for (account_id, venue), watcher in zip(venues.items(), self._watchers, strict=True)
+            if listens and isinstance(venue, StreamingVenue)
+        ]
+        self._listening: list[asyncio.Task[None]] = []
         self._looking = asyncio.Lock()
         self._monitor: asyncio.Task[None] | None = None
 
@@ -99,12 +115,16 @@ class OrderExecutor:
         await self.sync()
         if self._monitor is None:
             self._monitor = asyncio.create_task(self._keep_looking(), name="order_executor.monitor")
+            self._listening = [
+                asyncio.create_task(one.keep(), name="order_executor.listener") for one in self._listeners
+            ]
 
     async def stop(self) -> None:
-        monitor, self._monitor = self._monitor, None
-        if monitor is not None:
-            monitor.cancel()
-            await asyncio.gather(monitor, return_exceptions=True)
+        tasks = [*self._listening, *([] if self._monitor is None else [self._monitor])]
+        self._monitor, self._listening = None, []
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     async def serve(self) -> None:
         """Wait for as long as this executor may write. LeaseLost when another process has taken over."""

@@ -3,16 +3,19 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import TypeVar
 from uuid import UUID
 
 from mastertrade.domain.orders import Fill, Order, OrderStatus
-from mastertrade.exchanges.exchange import SwapVenue, Venue, VenueOrder
+from mastertrade.exchanges.exchange import StreamingVenue, SwapVenue, Venue, VenueOrder
 from mastertrade.order_executor.answers import Silence, is_absent
 from mastertrade.order_executor.books import Books
 from mastertrade.order_executor.config import ExecutorSettings
+from mastertrade.order_executor.hearing import Hearing, Mention
 from mastertrade.order_executor.postgres_database import ExecutorPostgresDatabase
 from mastertrade.order_executor.reconciliation import AccountState, Break, Ours, Theirs, compare, is_ours
 from mastertrade.order_executor.sending import Sender
@@ -71,6 +74,10 @@ class Watcher:
         self._has_doubts = False
         self._told_at: datetime | None = None
         self._untold: dict[str, tuple[Decimal, datetime]] = {}
+        self._booking = asyncio.Lock()
+        """Fills are booked by a look, or because of news, and never between two questions of a comparison."""
+        self._is_compared_next = False
+        self.hearing = Hearing()
 
     async def look(self) -> bool:
         """True while orders are still open, or while the venue does not tell all it should."""
@@ -106,11 +113,46 @@ class Watcher:
             return True
         return order.send_by is None or self._clock.now() > order.send_by
 
+    def compare_next(self) -> None:
+        """With the next look, whenever the last comparison was."""
+        self._is_compared_next = True
+
+    async def follow_up(self, told: Sequence[Mention]) -> list[Mention]:
+        """Ask about orders there is news of: for fills of their markets, and what became of those that ended or whose
+        fate is not known. Returns those of which the venue does not show yet what the news say."""
+        traded = sorted({one.symbol for one in told if one.has_traded})
+        if traded:
+            async with self._booking:
+                await self._book_fills(traded)
+        behind = [one for one in told if one.has_traded and not self.hearing.has_booked(one)]
+        asked = [one for one in told if one.is_over or not one.has_traded]
+        orders = await self._active() if asked else []
+        by_name = {name: order for order in orders for name in (order.client_order_id, order.exchange_order_id) if name}
+        for one in asked:
+            order = by_name.get(one.client_order_id) or by_name.get(one.exchange_order_id)
+            if order is None or order.status in (OrderStatus.NEW, OrderStatus.SUBMITTING):
+                continue
+            if one.is_over or order.status is OrderStatus.UNKNOWN:
+                answer = await self._answer(
+                    self._venue.find(order.client_order_id, order.symbol, since=order.signed_at)
+                )
+                if answer is not None:
+                    await self._books.hear(order, answer)
+                if one not in behind and one.is_over and (answer is None or not answer.status.is_final):
+                    behind.append(one)
+        return [replace(one, times_asked=one.times_asked + 1) for one in behind]
+
     async def _hear_and_compare(self) -> None:
         """Fills first, then orders, then, when it is time, balances. NoAnswer when the venue leaves out any of it."""
+        compares = self._is_time_to_compare()
+        async with self._booking if compares else nullcontext():
+            await self._hear(compares=compares)
+
+    async def _hear(self, *, compares: bool) -> None:
         silence: NoAnswer | None = None
         try:
-            await self._book_fills()
+            async with nullcontext() if compares else self._booking:
+                await self._book_fills()
         except NoAnswer as error:
             silence = error
         placed = [order for order in await self._active() if order.status is not OrderStatus.NEW]
@@ -143,13 +185,14 @@ class Watcher:
         if silence is not None or resting is None:
             raise silence or NoAnswer("no list of open orders")
         ended = await self._strangers(resting, placed)
-        if self._is_time_to_compare():
+        if compares:
             await self._compare(resting, answers, ended)
 
     def _is_time_to_compare(self) -> bool:
         return (
             self._state is not AccountState.LIVE
             or self._has_doubts
+            or self._is_compared_next
             or self._compared_at is None
             or self._clock.now() - self._compared_at >= COMPARED_EVERY
         )
@@ -175,6 +218,7 @@ class Watcher:
             positions=await self._settlements.contracts(),
         )
         found = compare(ours, Theirs(resting=resting, answers=answers, balances=balances, positions=positions))
+        self._is_compared_next = False
         self._compared_at, self._has_doubts = self._clock.now(), any(one.blocks for one in found)
         before = self._state
         self._state = await self._database.record_comparison(
@@ -284,16 +328,20 @@ class Watcher:
                 extra={"order_id": str(order.id), "error": str(silence)},
             )
 
-    async def _book_fills(self) -> int:
-        """Apply the venue's fills from where we stopped; the cursor moves on only when all of a page is booked. How
-        many were new."""
+    async def _book_fills(self, only: Sequence[str] = ()) -> int:
+        """Apply the venue's fills from where we stopped, or ``only`` those of some markets; the cursor moves on only
+        when all of a page is booked. How many were new."""
         if self._cursor is None:
             self._cursor = await self._database.cursor(self._manager, self._account_id)
-        since = self._clock.now() - LATE_FILLS
-        symbols = await self._database.traded_symbols(self._manager, self._account_id, since=since)
+        ask, symbols = self._venue.fills, only
+        if only and isinstance(self._venue, StreamingVenue):
+            ask = self._venue.fills_of
+        else:
+            since = self._clock.now() - LATE_FILLS
+            symbols = await self._database.traded_symbols(self._manager, self._account_id, since=since)
         booked = 0
         while True:
-            page = await self._answer(self._venue.fills(self._cursor, symbols))
+            page = await self._answer(ask(self._cursor, symbols))
             booked += await self._book(page.fills)
             if page.cursor == self._cursor:
                 return booked
@@ -316,6 +364,7 @@ class Watcher:
                     (outcomes[place],) = await self._books.apply(self._account_id, [fill])
             if outcomes[place] not in ("applied", "duplicate"):
                 await self._books.quarantine(self._account_id, fill, outcomes[place])
+        self.hearing.books(fills, self._clock.now())
         return outcomes.count("applied")
 
     async def _active(self) -> list[Order]:

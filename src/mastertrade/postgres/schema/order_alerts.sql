@@ -2,7 +2,7 @@
 
 -- What stands now, in the words of settle_alerts: orders whose fate is unknown for over half a minute, fills that could not be
 -- booked and orders that traded after their end within a day, fills that were inferred, positions that the venue closed within
--- a day, books that differ from the venue's, a venue that does not tell, and algo orders that gave up within a day.
+-- a day, books that differ from the venue's, a venue or a stream that does not tell, and algo orders that gave up within a day.
 CREATE OR REPLACE FUNCTION order_conditions(p_account uuid, p_at timestamptz) RETURNS jsonb LANGUAGE plpgsql STABLE AS $$
 DECLARE
     v_patience constant interval := interval '30 seconds';
@@ -55,6 +55,12 @@ BEGIN
           FROM account_states s
          WHERE s.account_id = p_account AND (s.state = 'broken' OR (s.state = 'recovering' AND s.since <= p_at - v_patience))
         UNION ALL
+        SELECT 'stream_down', 'medium', 'the account''s own stream does not tell',
+               format('it is %s: %s', t.state, t.reason), NULL, extract(epoch FROM p_at - t.since)::float8,
+               extract(epoch FROM v_patience)::float8, 'fills are found by asking, some seconds later; the stream is tried again'
+          FROM account_streams t JOIN account_states s USING (account_id, epoch)
+         WHERE t.account_id = p_account AND t.state <> 'open' AND t.since <= p_at - v_patience
+        UNION ALL
         SELECT 'algo_order_failed', 'high', 'an order that gave up',
                format('%s %s of %s: %s', min(a.kind), left(min(a.id::text), 8), i.symbol, min(a.outcome)), i.symbol, count(*)::float8, 0,
                'place it again, or give the position up: mastertrade risk flatten'
@@ -69,5 +75,6 @@ RETURNS TABLE (change text, alert jsonb) LANGUAGE plpgsql AS $$
 BEGIN
     PERFORM require_lease(p_role, p_epoch);
     RETURN QUERY SELECT s.change, s.alert FROM settle_alerts(p_account, p_at, order_conditions(p_account, p_at), ARRAY[
-        'order_unknown', 'fill_quarantined', 'fill_inferred', 'late_fill', 'position_closed_by_venue', 'books_differ', 'venue_silent', 'algo_order_failed']) s;
+        'order_unknown', 'fill_quarantined', 'fill_inferred', 'late_fill', 'position_closed_by_venue', 'books_differ', 'venue_silent',
+        'stream_down', 'algo_order_failed']) s;
 END $$;

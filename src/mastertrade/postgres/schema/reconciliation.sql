@@ -142,3 +142,27 @@ BEGIN
     END LOOP;
     RETURN v_count;
 END $$;
+
+CREATE TABLE IF NOT EXISTS account_streams (
+    account_id  uuid PRIMARY KEY REFERENCES accounts (id) ON DELETE RESTRICT,
+    state       text NOT NULL,
+    epoch       bigint NOT NULL,
+    reason      text NOT NULL,
+    since       timestamptz NOT NULL,
+    changes     bigint NOT NULL DEFAULT 1,
+    CONSTRAINT account_streams_state_is_known CHECK (state IN ('down', 'silent', 'open'))
+);
+COMMENT ON TABLE account_streams IS
+    'order_executor: whether the venue tells by itself what happens on the account; without it fills are found by asking';
+
+-- ``since`` is when this state began under this lease.
+CREATE OR REPLACE FUNCTION note_stream(
+    p_account uuid, p_role text, p_epoch bigint, p_state text, p_reason text, p_at timestamptz
+) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM require_lease(p_role, p_epoch);
+    INSERT INTO account_streams AS s (account_id, state, epoch, reason, since) VALUES (p_account, p_state, p_epoch, p_reason, p_at)
+    ON CONFLICT (account_id) DO UPDATE
+        SET state = EXCLUDED.state, epoch = EXCLUDED.epoch, reason = EXCLUDED.reason, changes = s.changes + 1,
+            since = CASE WHEN (s.state, s.epoch) = (EXCLUDED.state, EXCLUDED.epoch) THEN s.since ELSE EXCLUDED.since END;
+END $$;
