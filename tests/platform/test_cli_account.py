@@ -33,6 +33,15 @@ def test_an_account_from_its_keys_to_their_end(mastertrade: CommandLine) -> None
         checked = mastertrade("account", "check", "mine")
         assert "read, trade" in checked.out
         assert "1 asset\n" in checked.out
+        swaps = mastertrade(
+            "account", "add", "swaps", "--venue", "binance", "--swaps", "--leverage", "2.5", "--url", url, stdin=given
+        )
+        assert (swaps.code, swaps.err) == (0, ""), swaps
+        assert "swaps, leverage 2.5" in swaps.out
+        rows = {row["account"]: row for row in mastertrade("account", "list", "--json").json()["accounts"]}
+        assert [(rows[one]["kind"], float(rows[one]["leverage"])) for one in ("mine", "swaps")] == [
+            ("spot", 1), ("swap", 2.5),
+        ]  # fmt: skip
         wrong = mastertrade("account", "add", "two", "--venue", "binance", "--url", url, stdin=given.upper())
         assert (wrong.code, wrong.out) == (4, "")
         assert "does not accept the keys" in wrong.err
@@ -55,6 +64,9 @@ def test_what_cannot_be_an_account_is_said_before_keys_are_asked_for(mastertrade
     for arguments, words in (
         (("--venue", "mtgox"), "venue 'mtgox' cannot be traded at yet"),
         (("--venue", "binance", "--environment", "paper"), "must be testnet or production"),
+        (("--venue", "binance", "--leverage", "2"), "it is for --swaps"),
+        (("--venue", "binance", "--swaps", "--leverage", "much"), "'much' is not a number"),
+        (("--venue", "kraken", "--swaps"), "an account for swaps can be at binance"),
         (("--venue", "binance", "--url", "http://10.0.0.1"), "is no venue of this machine"),
     ):
         refused = mastertrade("account", "add", "mine", *arguments)

@@ -7,7 +7,7 @@ from decimal import Decimal
 from uuid import UUID
 
 from mastertrade.domain.events import Event, OrderApproved
-from mastertrade.domain.market import Candle, Instrument
+from mastertrade.domain.market import Candle, Instrument, InstrumentKind
 from mastertrade.domain.orders import ORDINARY, ApprovedOrder, Environment, OrderType, Side, Terms
 from mastertrade.exchanges.paper import PaperVenue
 from mastertrade.messaging.bus import DeadLetter
@@ -81,6 +81,7 @@ class Desk:
         type_ = OrderType.MARKET if price is None else OrderType.LIMIT
         ids = [new_id(now) for _ in range(4)]
         signal_id, verdict_id, reservation_id, approval_id = ids
+        is_swap = self.instrument.kind is InstrumentKind.SWAP
         async with self.manager.transaction() as tx:
             await tx.execute(
                 "INSERT INTO signals (id, strategy_id, account_id, instrument_id, symbol, signal_type, timeframe_s, "
@@ -111,7 +112,7 @@ class Desk:
                 "VALUES ($1, 1, 'position cap', 4.5, 5, 'percent', true, '')",
                 verdict_id,
             )
-            asset = self.instrument.quote if side is Side.BUY else self.instrument.base
+            asset = self.instrument.quote if side is Side.BUY or is_swap else self.instrument.base
             amount = Decimal(reserve) if reserve else Decimal(quantity) * (101 if side is Side.BUY else 1)
             assert await tx.fetchval(
                 "SELECT reserve_balance($1, $2, $3, $4, $5)", reservation_id, self.account.id, asset, amount, now
@@ -128,7 +129,7 @@ class Desk:
                 self.instrument.id,
                 side.value,
                 Decimal(quantity),
-                side is Side.SELL,
+                side is Side.SELL and not is_swap,
                 reservation_id,
                 now,
                 now + timedelta(seconds=valid_for_s),
@@ -154,7 +155,7 @@ class Desk:
                 type=type_,
                 quantity=Decimal(quantity),
                 limit_price=price,
-                reduces=side is Side.SELL,
+                reduces=side is Side.SELL and not is_swap,
                 approved_at=now,
                 valid_until=now + timedelta(seconds=valid_for_s),
                 terms=terms,

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import timedelta
+from decimal import Decimal, InvalidOperation
 from typing import Annotated, Any, Final
 
 import typer
@@ -13,6 +14,7 @@ from mastertrade.cli.application import Json, open_everything, run
 from mastertrade.cli.output import Cell, bad, bold, dim, emit_json, facts, good, show, table, warning
 from mastertrade.cli.trading import actor
 from mastertrade.cli.wording import NOTHING, counted, moment
+from mastertrade.domain.market import InstrumentKind
 from mastertrade.domain.orders import Environment
 from mastertrade.doors import accounts
 from mastertrade.exchanges.ccxt_venue import key_parts
@@ -34,6 +36,12 @@ def add(
     venue: Annotated[str, typer.Option("--venue", help="Where it is, such as binance.")],
     environment: Annotated[str, typer.Option("--environment", help="testnet or production.")] = "testnet",
     quote: Annotated[str, typer.Option("--quote", help="The asset it counts in.")] = "USDT",
+    swaps: Annotated[
+        bool, typer.Option("--swaps", help="It trades perpetual swaps that settle in that asset, and no spot market.")
+    ] = False,
+    leverage: Annotated[
+        str, typer.Option("--leverage", help="With --swaps: notional a unit of margin carries; 1 unless given.")
+    ] = "",
     url: Annotated[str, typer.Option("--url", help="A simulated venue of this machine in place of the testnet.")] = "",
     as_json: Json = False,
 ) -> None:
@@ -45,8 +53,16 @@ def add(
     """
     if environment not in ENVIRONMENTS:
         raise UsageError(f"--environment {environment}: must be testnet or production")
+    if leverage and not swaps:
+        raise UsageError("--leverage: spot is paid in full; it is for --swaps")
     new = NewAccount(
-        name=name, venue=venue.lower(), environment=Environment(environment), quote_asset=quote.upper(), url=url or None
+        name=name,
+        venue=venue.lower(),
+        environment=Environment(environment),
+        quote_asset=quote.upper(),
+        kind=InstrumentKind.SWAP if swaps else InstrumentKind.SPOT,
+        leverage=Decimal(1) if not leverage else _leverage(leverage),
+        url=url or None,
     )
     run(_add(new, as_json), as_json=as_json)
 
@@ -67,6 +83,13 @@ def check(name: Name, as_json: Json = False) -> None:
 def remove(name: Name, as_json: Json = False) -> None:
     """Forget the keys of an account. Its orders and bookings stay."""
     run(_remove(name, as_json), as_json=as_json)
+
+
+def _leverage(text: str) -> Decimal:
+    try:
+        return Decimal(text)
+    except InvalidOperation:
+        raise UsageError(f"--leverage {text!r} is not a number, such as 3 or 2.5") from None
 
 
 def _keys_given(parts: Sequence[str]) -> str:
@@ -102,6 +125,7 @@ async def _list(as_json: bool) -> None:
             "account",
             "venue",
             "environment",
+            "trades",
             "counts in",
             "API key",
             "rights",
@@ -136,6 +160,7 @@ def _tell(row: AccountRow, clock_ahead: timedelta, assets: int, as_json: bool, *
             [
                 ("account", f"{row.account.name}, counted in {row.account.quote_asset}"),
                 ("at", where),
+                ("trades", _trades(row)),
                 ("API key", _ending(row)),
                 ("may", _rights(row)),
                 ("holds", counted(assets, "asset")),
@@ -151,12 +176,18 @@ def _cells(row: AccountRow) -> tuple[Cell, ...]:
         bold(row.account.name),
         row.account.venue,
         row.account.environment.value,
+        _trades(row),
         row.account.quote_asset,
         _ending(row),
         _rights(row) if keys is not None else NOTHING,
         moment(keys.added_at) if keys is not None else NOTHING,
         moment(keys.checked_at) if keys is not None else NOTHING,
     )
+
+
+def _trades(row: AccountRow) -> str:
+    is_swap = row.account.kind is InstrumentKind.SWAP
+    return f"swaps, leverage {row.account.leverage.normalize():f}" if is_swap else "spot"
 
 
 def _ending(row: AccountRow) -> str:
@@ -182,6 +213,8 @@ def _plain(row: AccountRow) -> dict[str, Any]:
         "venue": row.account.venue,
         "environment": row.account.environment.value,
         "quote_asset": row.account.quote_asset,
+        "kind": row.account.kind.value,
+        "leverage": row.account.leverage,
         "created_at": row.created_at,
         "keys": None if row.keys is None else asdict(row.keys),
     }

@@ -15,7 +15,7 @@ from mastertrade.exchanges.ccxt_library import short
 from mastertrade.exchanges.ccxt_reading import EPOCH
 from mastertrade.exchanges.ccxt_rules import Credentials, Heard
 from mastertrade.exchanges.ccxt_swap_rules import SwapRules
-from mastertrade.exchanges.ccxt_venue import MILLISECOND, CcxtVenue
+from mastertrade.exchanges.ccxt_venue import MILLISECOND, CcxtVenue, Opening
 from mastertrade.exchanges.exchange import FundingPage, NotSent, OrderTicket, VenueOrder, VenueRefused
 from mastertrade.exchanges.key_rights import KeysRefused
 from mastertrade.exchanges.request_budget import RequestBudget
@@ -34,11 +34,12 @@ NOT_FOR_SWAPS: Final[Mapping[str, str]] = {
 """Why."""
 
 
-def require_swap_venue(venue: str) -> None:
-    """ConfigurationError where swaps cannot be traded there yet."""
-    if venue not in SWAP_VENUES:
-        why = NOT_FOR_SWAPS.get(venue, "which of its answers refuse an order of swaps is not known")
-        raise ConfigurationError(f"venue {venue!r}: {why}; an account for swaps can be at {', '.join(SWAP_VENUES)}")
+def why_no_swaps(venue: str) -> str:
+    """Empty where they can be traded."""
+    if venue in SWAP_VENUES:
+        return ""
+    why = NOT_FOR_SWAPS.get(venue, "which of its answers refuse an order of swaps is not known")
+    return f"venue {venue!r}: {why}; an account for swaps can be at {', '.join(SWAP_VENUES)}"
 
 
 class CcxtSwapVenue(CcxtVenue):
@@ -75,7 +76,8 @@ class CcxtSwapVenue(CcxtVenue):
 
     @classmethod
     def rules_of(cls, venue: str) -> SwapRules:
-        require_swap_venue(venue)
+        if why := why_no_swaps(venue):
+            raise ConfigurationError(why)
         return SWAP_VENUES[venue]()
 
     @property
@@ -117,6 +119,17 @@ class CcxtSwapVenue(CcxtVenue):
                         f"looked at or set: {heard if heard.codes else short(error)}"
                     ) from error
             self._ready.add(symbol)
+
+    async def opening(self) -> Opening:
+        """ConfigurationError for an account that holds something already: what it paid for that our books cannot
+        know."""
+        if held := await self.positions([]):
+            what = ", ".join(f"{amount:f} {symbol}" for symbol, amount in held.items())
+            raise ConfigurationError(
+                f"{self.name}: the account holds {what} already, and books that begin with open positions would not "
+                "know what they cost; close them at the venue, and begin again"
+            )
+        return await super().opening()
 
     @answered
     async def positions(self, symbols: Sequence[str]) -> dict[str, Decimal]:

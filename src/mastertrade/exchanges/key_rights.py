@@ -40,6 +40,7 @@ class Switches:
     where: str
     read: str = "reading"
     trade: str = "trading"
+    trade_swaps: str = "trading of futures"
     withdraw: str = "withdrawals"
 
 
@@ -48,6 +49,7 @@ SWITCHES: Final[Mapping[str, Switches]] = {
         where="at Binance under API Management, Edit restrictions",
         read="Enable Reading",
         trade="Enable Spot & Margin Trading",
+        trade_swaps="Enable Futures",
         withdraw="Enable Withdrawals",
     ),
     "kraken": Switches(
@@ -150,7 +152,7 @@ def okx_rights(told: Mapping[str, Any]) -> KeyRights:
     )
 
 
-def problems(venue: str, rights: KeyRights | None) -> list[str]:
+def problems(venue: str, rights: KeyRights | None, *, trades_swaps: bool = False) -> list[str]:
     """Why nobody should trade with such keys, each with what to do; empty when that is fine, or not told."""
     if rights is None:
         return []
@@ -162,7 +164,8 @@ def problems(venue: str, rights: KeyRights | None) -> list[str]:
             f"switch off {switch.withdraw} {switch.where}"
         )
     if not rights.may_trade:
-        found.append(f"the key may not trade: switch on {switch.trade} {switch.where}")
+        what = ("trade swaps", switch.trade_swaps) if trades_swaps else ("trade", switch.trade)
+        found.append(f"the key may not {what[0]}: switch on {what[1]} {switch.where}")
     if not rights.may_read:
         found.append(f"the key may not read orders and balances: switch on {switch.read} {switch.where}")
     return found

@@ -3,16 +3,18 @@
 import json
 import logging
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 from mastertrade.domain.market import InstrumentKind
 from mastertrade.domain.orders import Environment
 from mastertrade.exchanges.ccxt_rules import Credentials
+from mastertrade.exchanges.ccxt_swaps import CcxtSwapVenue, why_no_swaps
 from mastertrade.exchanges.ccxt_venue import VENUES, CcxtVenue
 from mastertrade.exchanges.key_rights import KeyReport, KeyRights, KeysRefused, problems
 from mastertrade.exchanges.request_budget import RequestBudget
@@ -60,6 +62,8 @@ class NewAccount:
             )
         if self.venue not in VENUES:
             raise UsageError(f"venue {self.venue!r} cannot be traded at yet; those that can: {', '.join(VENUES)}")
+        if self.kind is InstrumentKind.SWAP and (why := why_no_swaps(self.venue)):
+            raise UsageError(why)
         if self.environment is Environment.PAPER:
             raise UsageError("a paper account has no keys: mastertrade up makes it")
         if not ASSET.fullmatch(self.quote_asset):
@@ -165,17 +169,16 @@ class Accounts:
         KeyFileUnusable when the master key of the other accounts is not there. Nothing is stored then."""
         await self._require_free(new)
         venue = _connect(
-            new.venue,
+            new,
             credentials,
             clock=self._clock,
-            environment=new.environment,
             url=new.url,
             is_live_allowed=self._is_live_allowed,
             budget=self._budget,
         )
         master = await self._master_key()
         report = await _checked(venue)
-        if found := problems(new.venue, report.rights):
+        if found := problems(new.venue, report.rights, trades_swaps=new.kind is InstrumentKind.SWAP):
             raise KeysRefused(f"{new.name} is not added: " + "; ".join(found))
         async with self._manager.transaction() as tx:
             account = await self._database.create_account(
@@ -291,10 +294,9 @@ async def open_venue(
             f"them: mastertrade account remove {account.name}, and make new ones at {account.venue}"
         ) from None
     return _connect(
-        account.venue,
+        account,
         credentials,
         clock=clock,
-        environment=account.environment,
         url=row["url"],
         is_live_allowed=is_live_allowed,
         budget=budget,
@@ -310,26 +312,30 @@ async def book_opening(manager: PostgresManager, account: Account, venue: CcxtVe
     opening = await venue.opening()
     async with manager.transaction() as tx:
         await database.save_cursor(tx, account.id, opening.cursor, at=at)
+        if account.kind is InstrumentKind.SWAP:
+            await database.save_funding_cursor(tx, account.id, opening.cursor, at=at)
         for asset, amount in sorted(opening.balances.items()):
             key = f"{account.name}: opening balance {asset}"
             await database.deposit(tx, account.id, asset=asset, amount=amount, source_key=key, at=at)
 
 
 def _connect(
-    venue: str,
+    of: NewAccount | Account,
     credentials: Credentials,
     *,
     clock: Clock,
-    environment: Environment,
     url: str | None,
     is_live_allowed: bool,
     budget: RequestBudget | None,
 ) -> CcxtVenue:
-    return CcxtVenue(
-        venue,
+    connect: Callable[..., CcxtVenue] = CcxtVenue
+    if of.kind is InstrumentKind.SWAP:
+        connect = partial(CcxtSwapVenue, settle=of.quote_asset, leverage=of.leverage)
+    return connect(
+        of.venue,
         credentials,
         clock=clock,
-        environment=environment.value,
+        environment=of.environment.value,
         url=url,
         is_live_allowed=is_live_allowed,
         budget=budget,

@@ -38,7 +38,7 @@ USUAL_RIGHTS: Final[Mapping[str, Any]] = {
     "enableInternalTransfer": False,
     "permitsUniversalTransfer": False,
     "enableMargin": False,
-    "enableFutures": False,
+    "enableFutures": True,
     "enableVanillaOptions": False,
     "enablePortfolioMarginTrading": False,
 }
