@@ -54,6 +54,17 @@ QUESTIONS = {
                   FROM portfolio_balances b JOIN accounts a ON a.id = b.account_id) b
           FULL JOIN (SELECT account AS name, asset, amount FROM paper_venue.balances) p USING (name, asset)
          WHERE coalesce(b.amount, 0) <> coalesce(p.amount, 0)""",
+    "contracts are not those the venue holds": """
+        SELECT symbol, c.quantity AS ours, p.quantity AS theirs
+          FROM (SELECT a.name, i.symbol, c.quantity FROM contract_positions c JOIN accounts a ON a.id = c.account_id
+                  JOIN instruments i ON i.id = c.instrument_id) c
+          FULL JOIN (SELECT account AS name, symbol, quantity FROM paper_venue.positions) p USING (name, symbol)
+         WHERE coalesce(c.quantity, 0) <> coalesce(p.quantity, 0)""",
+    "a settlement of the venue is not booked exactly once": """
+        SELECT p.id AS theirs, f.id AS booked FROM paper_venue.funding p
+          FULL JOIN funding_payments f ON f.payment_id = p.id::text
+           AND (f.asset, f.amount, f.paid_at) = (p.asset, p.amount, p.settled_at)
+         WHERE p.id IS NULL OR f.id IS NULL""",
     "a reservation is open without an open order, or the other way round": f"""
         SELECT r.id, r.remaining, o.status FROM reservations r LEFT JOIN orders o ON o.reservation_id = r.id
          WHERE (r.released_at IS NULL) <> coalesce(o.status NOT IN {FINAL}, false)""",
