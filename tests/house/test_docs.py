@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,8 @@ from typer.main import get_command
 
 from mastertrade.cli.commands import app
 from mastertrade.cli.reference import reference
+from mastertrade.domain.orders import Fill
+from mastertrade.exchanges.exchange import FillPage, FundingPage, StreamingVenue, SwapVenue, Venue, VenueOrder
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
@@ -40,6 +43,15 @@ def test_the_reference_of_the_commands_is_what_help_says() -> None:
     assert COMMANDS.read_text(encoding="utf-8") == reference(), (
         "write it anew: .venv/bin/python -m mastertrade.cli.reference > docs/reference/cli.md (PYTHONPATH=src)"
     )
+
+
+def test_whoever_adds_a_venue_is_told_of_everything_it_answers() -> None:
+    page = (ROOT / "docs" / "how-to" / "add-a-venue.md").read_text(encoding="utf-8")
+    told = [field.name for one in (VenueOrder, Fill, FillPage, FundingPage) for field in fields(one)]
+    asked = [name for one in (Venue, SwapVenue, StreamingVenue) for name in vars(one) if not name.startswith("_")]
+    asked.remove("name")
+    untold = [name for name in dict.fromkeys([*told, *asked]) if f"`{name}`" not in page]
+    assert untold == []
 
 
 def test_every_link_between_pages_leads_somewhere() -> None:
