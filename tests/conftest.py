@@ -5,6 +5,7 @@
 schema; ``real_data`` is the folder of recorded market data.
 """
 
+import asyncio
 import contextlib
 import os
 import shutil
@@ -15,7 +16,7 @@ import tempfile
 import time
 import uuid
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -59,6 +60,9 @@ FAST_AND_FORGETFUL = {
     "autovacuum_naptime": "1h",
 }
 """Nothing here outlives the test run, so nothing waits for the disk. The embedded server never runs like this."""
+
+
+MoreDatabases = Callable[[], Awaitable[tuple[PostgresManager, str]]]
 
 
 @dataclass
@@ -183,6 +187,22 @@ async def other_database(postgres_server: Server) -> AsyncIterator[PostgresManag
         _connected(address, max_size=10, statement_cache_size=100) as manager,
     ):
         yield manager
+
+
+@pytest_asyncio.fixture
+async def more_databases(postgres_server: Server) -> AsyncIterator[MoreDatabases]:
+    """Makes fresh databases with the schema, for stories that are told side by side: a manager and its address each."""
+    async with contextlib.AsyncExitStack() as stack:
+        one_by_one = asyncio.Lock()
+
+        async def make() -> tuple[PostgresManager, str]:
+            async with one_by_one:
+                new = _new_database(postgres_server, await _template(postgres_server))
+                address = await stack.enter_async_context(new)
+                connected = _connected(address, max_size=4, statement_cache_size=100)
+                return await stack.enter_async_context(connected), address
+
+        yield make
 
 
 @pytest_asyncio.fixture

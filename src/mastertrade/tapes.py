@@ -81,6 +81,7 @@ def following(clock: MarketClock, subscription: Subscription) -> Subscription:
         on_dead_letter=subscription.on_dead_letter,
         workers=subscription.workers,
         durable=subscription.durable,
+        is_bounded=subscription.is_bounded,
     )
 
 

@@ -71,19 +71,25 @@ async def books_are_the_venues(on: Floor) -> None:
     """Orders, fills and balances, held against what the venue itself knows."""
     account, database = on.venue.account, on.desk.manager
     ours = await database.fetch(
-        "SELECT client_order_id, filled_quantity FROM orders WHERE status NOT IN ('NOT_FOUND', 'REJECTED')"
+        "SELECT client_order_id, filled_quantity FROM orders "
+        "WHERE account_id = $1 AND status NOT IN ('NOT_FOUND', 'REJECTED')",
+        on.desk.account.id,
     )
     assert {row["client_order_id"]: row["filled_quantity"] for row in ours} == {
         one.client_id: one.executed for one in account.orders
     }
     assert set(account.asked.values()) <= {1}, "one write an attempt"
     fills = await database.fetch(
-        "SELECT exchange_trade_id, quantity, price FROM trades ORDER BY exchange_trade_id::int"
+        "SELECT exchange_trade_id, quantity, price FROM trades WHERE account_id = $1 ORDER BY exchange_trade_id::int",
+        on.desk.account.id,
     )
     assert [tuple(row.values()) for row in fills] == [
         (str(one.id), one.quantity, one.price) for one in account.executions
     ]
-    rows = await database.fetch("SELECT asset, free_balance + locked_balance AS total FROM portfolio_balances")
+    rows = await database.fetch(
+        "SELECT asset, free_balance + locked_balance AS total FROM portfolio_balances WHERE account_id = $1",
+        on.desk.account.id,
+    )
     totals = {asset: one.free + one.locked for asset, one in account.holdings.items() if one.free + one.locked}
     assert {row["asset"]: row["total"] for row in rows if row["total"]} == totals
     assert await on.desk.problems() == []

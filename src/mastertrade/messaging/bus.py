@@ -30,6 +30,8 @@ class Subscription:
     durable: bool = True
     """False: the commit does not wait for the disk. A crash of the server may then undo the last moments of this
     consumer, effect and inbox row together, and the events are handled again. Only where every effect is a row."""
+    is_bounded: bool = False
+    """A handling that takes long is ended by the database, and tried again: for handlers whose rows others wait for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

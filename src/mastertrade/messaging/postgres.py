@@ -98,7 +98,10 @@ class PostgresBus(DeliveringBus):
     @asynccontextmanager
     async def begin(self, subscription: Subscription) -> AsyncIterator[Transaction]:
         assert self._seats is not None
-        async with self._seats, self._manager.transaction(durable=subscription.durable) as tx:
+        async with (
+            self._seats,
+            self._manager.transaction(durable=subscription.durable, is_bounded=subscription.is_bounded) as tx,
+        ):
             yield tx
 
     async def claim(self, tx: Transaction, line: Line) -> Claim | None:

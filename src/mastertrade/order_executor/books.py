@@ -117,7 +117,7 @@ class Books:
         """Keep a fill that could not be booked. Until somebody has looked nothing more is opened in its market."""
         payload = to_json_object(fill)
         log.error("fill quarantined", extra={"problem": problem, "fill": payload})
-        async with self._manager.transaction() as tx:
+        async with self._manager.transaction(is_bounded=True) as tx:
             now = self._clock.now()
             await self._database.quarantine_fill(tx, account_id, reason=problem, payload=payload, at=now)
             instrument_id = await self._database.instrument_of(tx, fill.client_order_id)
@@ -128,7 +128,7 @@ class Books:
         """Take over an order that is at the venue and not in our books. One that carries our mark was lost by us, and
         its market opens nothing more until somebody has looked. False when it cannot be taken over."""
         origin = "orphan" if is_ours(theirs.client_order_id) else "external"
-        async with self._manager.transaction() as tx:
+        async with self._manager.transaction(is_bounded=True) as tx:
             instrument_id = await self._database.adopt_order(
                 tx, account_id, theirs, origin=origin, at=self._clock.now()
             )
@@ -139,7 +139,7 @@ class Books:
 
     async def settle_alerts(self, account_id: UUID) -> None:
         """Tell people what is wrong with orders and books, once for each condition, until it is right again."""
-        async with self._manager.transaction() as tx:
+        async with self._manager.transaction(is_bounded=True) as tx:
             now = self._clock.now()
             for change, alert in await self._database.settle_alerts(tx, account_id, at=now):
                 event = RiskAlertChanged.of_row(change, alert, account_id, id=new_id(now), at=now)
@@ -149,5 +149,5 @@ class Books:
     async def halt(self, instrument_id: int, reason: str) -> None:
         """In a transaction of its own: one that already holds balances would wait for judges who wait for them. The
         cursor of fills moves on only after this."""
-        async with self._manager.transaction() as tx:
+        async with self._manager.transaction(is_bounded=True) as tx:
             await self._database.halt_instrument(tx, instrument_id, reason=reason, at=self._clock.now())

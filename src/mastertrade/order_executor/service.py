@@ -106,6 +106,7 @@ class OrderExecutor:
                 handlers={OrderApproved: self.on_order_approved},
                 on_dead_letter=self.on_dead_letter,
                 workers=SENDERS,
+                is_bounded=True,
             )
         ]
 

@@ -46,7 +46,7 @@ class Settlements:
         booked = 0
         while symbols:
             page = await venue.funding(self._cursor, symbols)
-            async with self._manager.transaction() as tx:
+            async with self._manager.transaction(is_bounded=True) as tx:
                 now = self._clock.now()
                 ids = [new_id(now) for _ in page.payments]
                 outcomes = await self._database.apply_funding(tx, self._account_id, page.payments, ids, at=now)

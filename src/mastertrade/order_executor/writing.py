@@ -102,7 +102,7 @@ class Writer:
         """Orders that begin come first, since halts are locked before balances; then moves; then fills."""
         begins, moves, books = _of(batch, Begin), _of(batch, Move), _of(batch, Book)
         results: list[Written] = []
-        async with self._manager.transaction() as tx:
+        async with self._manager.transaction(is_bounded=True) as tx:
             events: list[Event] = []
             if begins:
                 begun = await self._database.begin_sends(tx, list(begins.values()))

@@ -96,6 +96,7 @@ class RiskManager(Service):
                 consumer=self.name,
                 handlers={SignalRaised: self.on_signal_raised},
                 on_dead_letter=self.on_dead_letter,
+                is_bounded=True,
             ),
             Subscription(
                 consumer=f"{self.name}.book",
@@ -221,7 +222,7 @@ class RiskManager(Service):
         scope = await self._known_scope(scope)
 
         async def change() -> TradingState:
-            async with self._manager.transaction() as tx:
+            async with self._manager.transaction(is_bounded=True) as tx:
                 now = self._clock.now()
                 state = await self._database.halt_trading(tx, scope=scope, reason=reason, actor=actor, at=now)
                 await self._publish_state(tx, state)
@@ -237,7 +238,7 @@ class RiskManager(Service):
     async def resume(self, scope: str, reason: str, actor: str) -> TradingState:
         """Other scopes stay as they are: an account resumed under a global halt stays halted."""
         scope = await self._known_scope(scope)
-        async with self._manager.transaction() as tx:
+        async with self._manager.transaction(is_bounded=True) as tx:
             now = self._clock.now()
             state = await self._database.resume_trading(tx, scope=scope, reason=reason, actor=actor, at=now)
             await self._publish_state(tx, state)
@@ -246,7 +247,7 @@ class RiskManager(Service):
     async def reduce(self, scope: str, reason: str, actor: str) -> TradingState:
         """As ``halt`` for entries; the word for a scope whose positions are being given up."""
         scope = await self._known_scope(scope)
-        async with self._manager.transaction() as tx:
+        async with self._manager.transaction(is_bounded=True) as tx:
             now = self._clock.now()
             state = await self._database.reduce_trading(tx, scope=scope, reason=reason, actor=actor, at=now)
             await self._publish_state(tx, state)
@@ -257,7 +258,7 @@ class RiskManager(Service):
         every close until it is gone, restarts included. Returns how many were not being given up before. A scope that
         is halted stays halted; resume it when it may open positions again."""
         scope = await self._known_scope(scope)
-        async with self._manager.transaction() as tx:
+        async with self._manager.transaction(is_bounded=True) as tx:
             now = self._clock.now()
             states = {one.scope: one.mode for one in await self._database.trading_states(tx)}
             if states.get(scope, TradingMode.RUNNING) is TradingMode.RUNNING:
@@ -289,7 +290,7 @@ class RiskManager(Service):
         """Of a live stop by its id or market: another price, or other rules, which may only tighten it at once unless
         ``is_loosened``."""
         at = await self.market_time()
-        async with self._manager.transaction() as tx:
+        async with self._manager.transaction(is_bounded=True) as tx:
             return await self._stops.change(
                 tx, which, price=price, config=config or {}, is_loosened=is_loosened, reason=reason, actor=actor, at=at
             )
@@ -297,7 +298,7 @@ class RiskManager(Service):
     async def cancel_stop(self, which: str, reason: str, actor: str) -> str:
         """The id of the stop that is no more; its position has none until it is enlarged."""
         at = await self.market_time()
-        async with self._manager.transaction() as tx:
+        async with self._manager.transaction(is_bounded=True) as tx:
             return await self._stops.cancel(tx, which, reason=reason, actor=actor, at=at)
 
     # --- locks and the circuit breaker, for people ---

@@ -12,7 +12,7 @@ from mastertrade.shared.postgres_errors import CONNECTING, RUNNING, translated
 from mastertrade.shared.retry import Backoff, retry
 from mastertrade.shared.sql_text import read_check
 from mastertrade.shared.statements import Limits, Statements, is_lost
-from mastertrade.shared.transactions import Transaction
+from mastertrade.shared.transactions import Transaction, longest_statement
 
 T = TypeVar("T")
 RELEASE_TIMEOUT_S = 2.0
@@ -108,14 +108,15 @@ class Connections:
 
         return await retry(attempt, when=again, backoff=self._backoff)
 
-    async def begin(self, sql: str) -> Any:
+    async def begin(self, sql: str, *, longest_s: float | None = None) -> Any:
         """A connection with an open transaction. Nothing of the caller's has run, so a lost connection is replaced."""
 
         async def attempt() -> Any:
             connection = await self.take()
             try:
                 with translated(self._server, kinds=RUNNING):
-                    await connection.execute(sql)
+                    major = connection.get_server_version().major
+                    await connection.execute(sql + (longest_statement(longest_s, major) if longest_s else ""))
             except BaseException:
                 if not is_lost(connection):
                     connection.terminate()

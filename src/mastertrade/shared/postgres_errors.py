@@ -27,7 +27,7 @@ CONNECTING = (OSError, TimeoutError)
 RUNNING = (ConnectionError, TimeoutError)
 """Errors that besides the driver's own mean PostgreSQL, while connecting and while a statement runs."""
 
-_DOWN = frozenset({"57P01", "57P02", "57P03", "57P05", "25P03"})
+_DOWN = frozenset({"57P01", "57P02", "57P03", "57P05", "25P03", "25P04"})
 LEASE_LOST = "MTL01"
 """Raised by require_lease."""
 _SCHEMA_CHANGED = frozenset({"InvalidCachedStatementError", "OutdatedSchemaCacheError"})

@@ -23,6 +23,14 @@ log = logging.getLogger(__name__)
 
 CLOSE_TIMEOUT_S = 10.0
 HEALTH_TIMEOUT_S = 2.0
+GONE_CLIENT = {
+    "tcp_keepalives_idle": "4",
+    "tcp_keepalives_interval": "1",
+    "tcp_keepalives_count": "4",
+    "tcp_user_timeout": "8000",
+}
+"""The server lets go of a client whose machine or network is gone within eight seconds; as it comes it takes two hours,
+in which its locks stand, and the right to be the only executor."""
 
 
 class PostgresManager:
@@ -49,6 +57,7 @@ class PostgresManager:
         connect_timeout_s: float = 5.0,
         acquire_timeout_s: float = 5.0,
         statement_timeout_s: float = 5.0,
+        longest_transaction_s: float = 10.0,
         retry_for_s: float = 5.0,
         probe_every_s: float = PROBE_EVERY_S,
         session_settings: Mapping[str, str | None] | None = None,
@@ -57,6 +66,7 @@ class PostgresManager:
         self._dsn = dsn
         self._sizes = (min_size, max_size)
         self._init = init
+        self._longest_s = longest_transaction_s
         self._limits = Limits(
             statement_timeout_s=min(statement_timeout_s, command_timeout_s),
             grace_s=max(0.5, command_timeout_s - statement_timeout_s),
@@ -181,14 +191,17 @@ class PostgresManager:
         readonly: bool = False,
         durable: bool = True,
         statement_timeout_s: float | None = None,
+        is_bounded: bool = False,
     ) -> AsyncIterator[Transaction]:
         """Commit at the end of the block, roll back on an exception, then run the ``on_commit`` calls.
 
         ``isolation`` is ``repeatable_read`` or ``serializable``; ``durable=False`` lets a crash of the server lose the
         last moments (market data only); ``statement_timeout_s`` is the limit of each statement of bulk work, while
-        locks keep theirs of 2 s."""
+        locks keep theirs of 2 s. One that ``is_bounded`` is ended by the server after ``longest_transaction_s``, so
+        that a client that fell silent holds rows no longer: for rows that others wait for, such as balances."""
         connections = self._open
-        connection = await connections.begin(begin_statement(isolation, readonly, durable, statement_timeout_s))
+        begin = begin_statement(isolation, readonly, durable, statement_timeout_s)
+        connection = await connections.begin(begin, longest_s=self._longest_s if is_bounded else None)
         transaction = connections.transaction_on(connection, statement_timeout_s)
         try:
             try:
@@ -230,6 +243,7 @@ class PostgresManager:
             "statement_timeout": str(session_milliseconds(self._limits.statement_timeout_s)),
             "lock_timeout": "2000",
             "idle_in_transaction_session_timeout": str(IDLE_TIMEOUT_MS),
+            **GONE_CLIENT,
             "jit": "off",
             **wanted,
         }

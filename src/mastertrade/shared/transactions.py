@@ -10,8 +10,11 @@ from mastertrade.shared.statements import Limits, Statements, is_lost, session_m
 
 ROLLBACK_TIMEOUT_S = 2.0
 """Waited for a rollback before the connection is cut, which rolls back as well."""
-IDLE_TIMEOUT_MS = 10_000
-"""A client that vanished inside of a transaction keeps its row locks for this long."""
+IDLE_TIMEOUT_MS = 8_000
+"""A client that vanished inside of a transaction keeps its row locks for this long: with what it waited for locks of
+its own before, no more than ten seconds."""
+KNOWS_LONGEST = 17
+"""The first version of PostgreSQL that can end a transaction after a while."""
 log = logging.getLogger(__name__)
 
 
@@ -109,6 +112,15 @@ class Transaction(Statements):
             raise errors[0]
         if errors:
             raise ExceptionGroup(f"{len(errors)} calls after the commit failed; the transaction is stored", errors)
+
+
+def longest_statement(longest_s: float, server_major: int) -> str:
+    """What goes with BEGIN so that the server ends the transaction after so long, whatever its client does: one that
+    falls silent between the parts of a statement is not idle for the server, and nothing else would end it. Servers
+    before 17 cannot."""
+    if server_major < KNOWS_LONGEST:
+        return ""
+    return f"; SET LOCAL transaction_timeout = {session_milliseconds(longest_s)}"
 
 
 def begin_statement(isolation: str | None, readonly: bool, durable: bool, statement_timeout_s: float | None) -> str:
