@@ -3,7 +3,7 @@
 from collections.abc import Collection
 from typing import Any
 
-from mastertrade.shared.postgres_manager import PostgresManager
+from mastertrade.shared.postgres_manager import Database
 
 OURS = ("order_executor", "risk_manager", "exchanges", "strategy_service")
 """The rooms whose tables orders live in; the bus keeps what it could not deliver, so its own are told apart."""
@@ -26,7 +26,7 @@ NO_IDS: tuple[Any, ...] = ("", "1", "x" * 10_000, "00000000-0000-0000-0000-00000
 NO_MEMBERS: tuple[Any, ...] = ("HOLD IT", "", "buy ", "\uff22\uff35\uff39", 1, None, ["BUY"])
 
 
-async def tables_of(manager: PostgresManager, rooms: Collection[str] = OURS) -> list[str]:
+async def tables_of(manager: Database, rooms: Collection[str] = OURS) -> list[str]:
     """Their names, quoted where they must be; by the comment that says whose they are."""
     rows = await manager.fetch(
         "SELECT c.oid::regclass::text AS name FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace "
@@ -37,7 +37,7 @@ async def tables_of(manager: PostgresManager, rooms: Collection[str] = OURS) -> 
     return [row["name"] for row in rows]
 
 
-async def contents(manager: PostgresManager, rooms: Collection[str] = OURS) -> dict[str, str]:
+async def contents(manager: Database, rooms: Collection[str] = OURS) -> dict[str, str]:
     """Every table's rows as one hash each, so that the first that differs is named."""
     names = await tables_of(manager, rooms)
     assert len(names) > len(rooms)

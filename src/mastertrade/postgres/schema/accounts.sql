@@ -204,12 +204,13 @@ RETURNS numeric LANGUAGE plpgsql AS $$
 DECLARE
     v_row reservations;
     v_taken numeric;
+    v_wanted amount := p_amount;  -- what is no number is above every number, and would take all
 BEGIN
     SELECT * INTO v_row FROM reservations WHERE id = p_reservation_id FOR UPDATE;
     IF NOT FOUND THEN
         RETURN 0;
     END IF;
-    v_taken := greatest(0, least(v_row.remaining, p_amount));
+    v_taken := greatest(0, least(v_row.remaining, v_wanted));
     IF v_taken > 0 THEN
         UPDATE reservations SET remaining = remaining - v_taken WHERE id = p_reservation_id;
         UPDATE portfolio_balances SET locked_balance = locked_balance - v_taken, updated_at = p_at

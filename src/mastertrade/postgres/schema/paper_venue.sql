@@ -127,6 +127,19 @@ BEGIN
     RETURN true;
 END $$;
 
+-- Before anything is compared with them: what is no number is above every number, and NULL is none that was given.
+CREATE OR REPLACE FUNCTION paper_venue.require_numbers(VARIADIC p_numbers numeric[]) RETURNS void LANGUAGE plpgsql IMMUTABLE AS $$
+DECLARE
+    v_number numeric;
+BEGIN
+    FOREACH v_number IN ARRAY p_numbers LOOP
+        IF NOT abs(v_number) < 1e24 THEN
+            RAISE EXCEPTION '% is no number the paper venue can use: it must be finite and below 1e24', v_number
+                USING ERRCODE = 'check_violation';
+        END IF;
+    END LOOP;
+END $$;
+
 -- Fills a resting order whole, or rejects it when the account cannot pay. Returns what became of it; NULL when it no
 -- longer rests. p_spend is what leaves the account in the asset it pays with, p_receive what arrives, fee deducted.
 CREATE OR REPLACE FUNCTION paper_venue.fill(
@@ -136,6 +149,7 @@ CREATE OR REPLACE FUNCTION paper_venue.fill(
 DECLARE
     v_order paper_venue.orders;
 BEGIN
+    PERFORM paper_venue.require_numbers(p_price, p_commission, p_spend, p_receive);
     SELECT * INTO v_order FROM paper_venue.orders WHERE id = p_order_id AND status = 'OPEN' FOR UPDATE;
     IF NOT FOUND THEN
         RETURN NULL;
@@ -190,6 +204,7 @@ DECLARE
     v_needed numeric;
     v_refusal text;
 BEGIN
+    PERFORM paper_venue.require_numbers(VARIADIC ARRAY[p_price, p_fee_rate, p_leverage, p_most_notional] || p_marks);
     SELECT * INTO v_order FROM paper_venue.orders WHERE id = p_order_id AND status = 'OPEN' FOR UPDATE;
     IF NOT FOUND THEN
         RETURN NULL;
@@ -260,6 +275,7 @@ DECLARE
     v_quantity numeric;
     v_order bigint;
 BEGIN
+    PERFORM paper_venue.require_numbers(p_price, p_fee_rate);
     PERFORM paper_venue.lock_wallet(p_account, p_asset);
     SELECT quantity INTO v_quantity FROM paper_venue.positions WHERE account = p_account AND symbol = p_symbol AND quantity <> 0;
     IF NOT FOUND THEN
@@ -287,6 +303,7 @@ DECLARE
     v_amount numeric;
     v_count int := 0;
 BEGIN
+    PERFORM paper_venue.require_numbers(VARIADIC p_price || p_rates);
     PERFORM paper_venue.lock_wallet(p_account, p_asset);
     SELECT * INTO STRICT v_position FROM paper_venue.positions WHERE account = p_account AND symbol = p_symbol;
     FOR v_next IN SELECT u.at, u.rate FROM unnest(p_times, p_rates) AS u (at, rate)

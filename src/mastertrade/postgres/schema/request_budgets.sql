@@ -28,6 +28,10 @@ DECLARE
     v_now     timestamptz;
     v_row     request_budgets;
 BEGIN
+    IF NOT (p_cost >= 0 AND p_per_s > 0 AND p_per_s < 1e9) THEN
+        RAISE EXCEPTION 'requests to % at % a second that cost % each: the first must be above 0 and below 1e9, the second not below 0',
+            p_venue, p_per_s, p_cost USING ERRCODE = 'check_violation';
+    END IF;
     INSERT INTO request_budgets (venue, busy_until) SELECT p_venue, clock_timestamp()
      WHERE NOT EXISTS (SELECT FROM request_budgets WHERE venue = p_venue)
     ON CONFLICT DO NOTHING;

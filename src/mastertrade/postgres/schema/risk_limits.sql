@@ -34,6 +34,7 @@ CREATE OR REPLACE FUNCTION change_limit(
 ) RETURNS bigint LANGUAGE plpgsql SET lock_timeout = '60s' AS $$
 DECLARE
     v_details jsonb;
+    v_before quantity := p_before;
 BEGIN
     PERFORM pg_advisory_xact_lock(hashtextextended('trading_state', 0));
     IF limits_version() <> p_seen THEN
@@ -41,7 +42,7 @@ BEGIN
     END IF;
     INSERT INTO risk_limits (version, scope, name, value, reason, actor, changed_at)
     VALUES (p_seen + 1, p_scope, p_name, p_value, p_reason, p_actor, p_at);
-    v_details := jsonb_build_object('scope', p_scope, 'name', p_name, 'before', p_before::text, 'after', p_value::text,
+    v_details := jsonb_build_object('scope', p_scope, 'name', p_name, 'before', v_before::text, 'after', p_value::text,
                                     'reason', p_reason, 'actor', p_actor, 'version', p_seen + 1);
     INSERT INTO risk_admin_actions (action, details, created_at) VALUES ('limit_changed', v_details, p_at);
     INSERT INTO risk_configuration_changes (changes, created_at) VALUES (v_details, p_at);

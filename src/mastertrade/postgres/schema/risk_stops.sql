@@ -43,7 +43,7 @@ CREATE OR REPLACE FUNCTION move_stops(p_moves jsonb, p_at timestamptz) RETURNS v
 BEGIN
     WITH moves AS (
         SELECT * FROM jsonb_to_recordset(p_moves) AS m (
-            id text, stop_price numeric, current_price numeric, best numeric, profit_loss numeric, is_triggered boolean)),
+            id text, stop_price price, current_price price, best price, profit_loss amount, is_triggered boolean)),
     moved AS (
         UPDATE stop_losses s
            SET stop_price = CASE s.side WHEN 'long' THEN greatest(s.stop_price, m.stop_price)
