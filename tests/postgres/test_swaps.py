@@ -287,6 +287,25 @@ async def test_whatever_trades_the_books_rebuild_and_inferred_fills_leave_no_tra
     assert await pit.problems() == []
 
 
+async def test_lots_of_shorts_and_turns_are_first_in_first_out(pit: Pit) -> None:
+    strategy = await pit.strategy("one")
+    for side, quantity, price, fee in (("SELL", 2, 100, "0.2"), ("SELL", 1, 110, 0), ("BUY", 4, 90, "0.4")):
+        await pit.trade(side, quantity, price, strategy, fee=fee)
+    rows = await pit.db.fetch(
+        "SELECT quantity, cost, proceeds, realized, sale IS NULL AS is_held"
+        " FROM fifo_lots() ORDER BY sale IS NULL, quantity"
+    )
+    assert [tuple(row.values()) for row in rows] == [
+        (d(-2), d("-199.8"), d("-180.2"), d("19.6"), False),
+        (d(-1), d(-110), d("-90.1"), d("19.9"), False),
+        (d(1), d("90.1"), None, None, True),
+    ], "contract_lots takes them in the order they were opened"
+    await pit.trade("SELL", 1, 90, strategy)
+    by_lots = await pit.db.fetchval("SELECT sum(realized) FROM fifo_lots()")
+    assert by_lots == await pit.db.fetchval("SELECT sum(realized_pnl) FROM strategy_positions")
+    assert await pit.problems() == []
+
+
 async def test_the_parts_of_a_booking_say_what_they_do(pit: Pit) -> None:
     db = pit.db
     after = await db.fetchrow("SELECT * FROM contracts_after_fill(-2, -200, 3, 90, 0.3)")

@@ -180,6 +180,23 @@ def test_a_bracket_sells_what_it_bought_when_its_stop_or_target_is_touched() -> 
     assert "target at 110" in desk.last.outcome
 
 
+def test_a_bracket_of_a_short_buys_it_back_above_or_below() -> None:
+    for stop, target, low, high, told in ((110, 90, 95, 111, "stop at 110"), (110, 90, 89, 105, "target at 90")):
+        desk = Desk(algo(AlgoKind.BRACKET, Side.SELL, 1, rules=watching(stop=stop, target=target)), held=d(0))
+        desk.look()
+        assert (desk.raised[0].leg, desk.raised[0].side) == (Leg.ENTRY, Side.SELL)
+        desk.ends(1)
+        desk.held = d(-1)
+        desk.bar(91, 109)
+        assert len(desk.raised) == 1
+        desk.bar(low, high)
+        assert (desk.raised[1].leg, desk.raised[1].side, desk.raised[1].quantity) == (Leg.EXIT, Side.BUY, d(1))
+        assert desk.raised[1].terms.reduce_only
+        desk.held = d(0)
+        assert desk.ends(1).status is AlgoStatus.DONE
+        assert told in desk.raised[1].because
+
+
 def test_the_rest_of_a_brackets_entry_is_called_back_before_it_sells() -> None:
     desk = Desk(algo(AlgoKind.BRACKET, Side.BUY, 1, rules=watching(trail=5), limit_price=d(99)), held=d(0))
     desk.look()
@@ -193,8 +210,8 @@ def test_the_rest_of_a_brackets_entry_is_called_back_before_it_sells() -> None:
 @pytest.mark.parametrize(
     ("ending", "status", "told"),
     [
-        ({"refusal": "too much"}, AlgoStatus.FAILED, "its entry bought nothing: too much"),
-        ({}, AlgoStatus.CANCELED, "its entry bought nothing"),
+        ({"refusal": "too much"}, AlgoStatus.FAILED, "its entry traded nothing: too much"),
+        ({}, AlgoStatus.CANCELED, "its entry traded nothing"),
     ],
 )
 def test_a_bracket_without_an_entry_is_over(ending: dict[str, Any], status: AlgoStatus, told: str) -> None:

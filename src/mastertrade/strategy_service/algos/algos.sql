@@ -35,8 +35,8 @@ SELECT t.algo_order_id, t.step, t.leg, v.disposition, v.reason, o.id AS order_id
  ORDER BY t.algo_order_id, t.step LIMIT 100000;
 
 -- name: algo_held
--- Why: nothing is sold that its strategy no longer holds.
-SELECT coalesce(sum(quantity), 0)::numeric FROM strategy_positions
+-- Why: nothing is given up that its strategy no longer holds; a short of a swap is below 0.
+SELECT coalesce(sum(signed_quantity(side, quantity)), 0)::numeric FROM strategy_positions
  WHERE account_id = :account_id AND strategy_id = :strategy_id AND instrument_id = :instrument_id AND status = 'open';
 
 -- name: algo_insert

@@ -32,7 +32,7 @@ REDUCING: Final = Terms(reduce_only=True)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Situation:
-    """``held`` is what the strategy holds of the market; ``seen`` is None between two bars."""
+    """``held`` is what the strategy holds of the market, a short below 0; ``seen`` is None between two bars."""
 
     algo: AlgoOrder
     children: Sequence[Child]
@@ -59,6 +59,16 @@ class Situation:
     @property
     def filled(self) -> Decimal:
         return sum((one.filled for one in self.own), Decimal(0))
+
+    @property
+    def exit_side(self) -> Side:
+        """Of a bracket."""
+        return Side.SELL if self.algo.side is Side.BUY else Side.BUY
+
+    @property
+    def to_give_up(self) -> Decimal:
+        """What a bracket's exit finds held."""
+        return max(self.held if self.algo.side is Side.BUY else -self.held, Decimal(0))
 
     @property
     def may_ask(self) -> bool:
@@ -125,7 +135,7 @@ def _bracket(now: Situation) -> Decision:
         return now.raises(
             Wanted(
                 leg=Leg.ENTRY,
-                side=Side.BUY,
+                side=now.algo.side,
                 quantity=now.algo.quantity,
                 limit_price=now.algo.limit_price,
                 terms=now.algo.terms,
@@ -135,35 +145,35 @@ def _bracket(now: Situation) -> Decision:
     (entry,) = entries
     if entry.is_over and not entry.filled:
         return now.ends(AlgoStatus.FAILED if entry.refusal else AlgoStatus.CANCELED,
-                        f"its entry bought nothing{': ' + entry.refusal if entry.refusal else ''}")  # fmt: skip
+                        f"its entry traded nothing{': ' + entry.refusal if entry.refusal else ''}")  # fmt: skip
     if not entry.filled:
         return now.waits()
-    if entry.is_over and now.held < now.algo.lot and not [one for one in now.live if one.leg is Leg.EXIT]:
+    if entry.is_over and now.to_give_up < now.algo.lot and not [one for one in now.live if one.leg is Leg.EXIT]:
         return now.ends(AlgoStatus.DONE, now.progress.hit or "its position was given up elsewhere")
     if now.progress.hit:
         return _give_up(now, entry)
     if now.seen is None:
         return now.waits()
     begun = now if now.progress.best is not None else _with(now, best=entry.price)
-    hit, best = _touched(begun, Side.SELL, entry.filled_at)
+    hit, best = _touched(begun, now.exit_side, entry.filled_at)
     if not hit:
         return now.waits(best=best)
     return _give_up(_with(now, hit=hit, best=best), entry)
 
 
 def _give_up(now: Situation, entry: Child) -> Decision:
-    """What was bought and not sold yet; the rest of the entry is called back first."""
+    """What was opened and not closed yet; the rest of the entry is called back first."""
     if not entry.is_over:
         return replace(now.waits(), cancels=_orders([entry]))
     if now.live:
         return now.waits()
-    sold = sum((one.filled for one in now.own if one.leg is Leg.EXIT), Decimal(0))
-    left = round_down(min(entry.filled - sold, now.held), now.algo.lot)
+    closed = sum((one.filled for one in now.own if one.leg is Leg.EXIT), Decimal(0))
+    left = round_down(min(entry.filled - closed, now.to_give_up), now.algo.lot)
     if left <= 0:
         return now.ends(AlgoStatus.DONE, now.progress.hit)
     if len(now.own) > 1 and not now.may_ask:
         return now.waits()
-    return now.raises(Wanted(leg=Leg.EXIT, side=Side.SELL, quantity=left, terms=REDUCING, because=now.progress.hit))
+    return now.raises(Wanted(leg=Leg.EXIT, side=now.exit_side, quantity=left, terms=REDUCING, because=now.progress.hit))
 
 
 def _twap(now: Situation) -> Decision:

@@ -212,10 +212,10 @@ def _require_sense(
         )
     if kind is not AlgoKind.TRIGGER and kind is not AlgoKind.BRACKET and wish.quantity is None:
         raise UsageError(f"{kind} orders need a quantity; write one before the market")
-    if kind is AlgoKind.BRACKET and side is Side.SELL:
-        raise UsageError("a bracket buys first and sells at its stop or target; use BUY")
+    is_swap = parse_symbol(place.symbol).kind is InstrumentKind.SWAP
+    if kind is AlgoKind.BRACKET and side is Side.SELL and not is_swap:
+        raise UsageError("a bracket of a spot market buys first and sells at its stop or target; use BUY")
     try:
-        is_swap = parse_symbol(place.symbol).kind is InstrumentKind.SWAP
         wish.terms.require_fit(side, has_limit=wish.limit_price is not None, is_swap=is_swap)
         wish.terms.require_time_left(place.at)
     except ValueError as error:
@@ -231,7 +231,7 @@ def _passed(kind: AlgoKind, wish: Wish, rules: Rules, place: Place, side: Side) 
     require_steps(place.symbol, "stop", watch.stop, "tick", place.tick)
     require_steps(place.symbol, "target", watch.target, "tick", place.tick)
     present = Decimal(repr(place.price)) if kind is AlgoKind.TRIGGER or wish.limit_price is None else wish.limit_price
-    is_sale = side is Side.SELL or kind is AlgoKind.BRACKET
+    is_sale = (side is Side.BUY) if kind is AlgoKind.BRACKET else side is Side.SELL
     what = "the entry" if kind is AlgoKind.BRACKET and wish.limit_price is not None else "the market"
     below, above = (watch.stop, watch.target) if is_sale else (watch.target, watch.stop)
     names = ("stop", "target") if is_sale else ("target", "stop")
