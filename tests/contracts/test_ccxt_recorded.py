@@ -72,7 +72,8 @@ async def test_bybits_orders_of_every_kind_are_read(real_data: Path) -> None:
         assert gone is not None
         assert (gone.status, gone.quantity, gone.filled_quantity) == (OrderStatus.CANCELED, D("0.010"), 0)
         assert gone.average_price is None
-        assert await on.client.find("another", "BTC/USDT") is None, "an answer about others tells nothing of it"
+        with pytest.raises(DependencyDown, match="told others"):
+            await on.client.find("another", "BTC/USDT")
         on.venue.answers["GET /v5/order/history"] = rejected
         part = await on.client.find("O-20251001-164609-APEX-000-49", "BTC/USDT")
         assert part is not None

@@ -336,7 +336,11 @@ BINANCE = Wording(
     credentials=Credentials(api_key="a key", secret="a secret"),
     symbol="BTC/USDT",
     base={
-        "GET /api/v3/exchangeInfo": {"timezone": "UTC", "serverTime": START_MS, "symbols": [BINANCE_PAIR]},
+        "GET /api/v3/exchangeInfo": {
+            "timezone": "UTC",
+            "serverTime": START_MS,
+            "symbols": [BINANCE_PAIR, {**BINANCE_PAIR, "symbol": "ETHUSDT", "baseAsset": "ETH"}],
+        },
         "GET /api/v3/time": {"serverTime": START_MS},
         "GET /api/v3/order": lambda _: Trouble(status=400, text='{"code":-2013,"msg":"Order does not exist."}'),
     },

@@ -3,6 +3,7 @@
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,11 @@ from mastertrade.backtest.samplers import Grid, Guided, Random, Span, make_sampl
 from mastertrade.backtest.sweep import batches_of, sweep
 from mastertrade.backtest.trials import Outcome, Trial, Tried, as_trials
 from mastertrade.backtest.workers import Limits, reason_of, seed_everything
+from mastertrade.quant import masks
+from mastertrade.quant.columns import Columns
+from mastertrade.quant.indicators import averages
 from mastertrade.shared.errors import UsageError
+from mastertrade.strategies.ma_cross import MaCross, MaCrossParameters
 from tests.pure.sample_bars import random_walk
 
 WALK = random_walk(2500, seed=8, gaps=False)
@@ -177,3 +182,23 @@ def test_the_best_of_nothing_is_nothing() -> None:
     assert table.best(3) == []
     assert table.luck.sentence == "No verdict: no trial succeeded."
     assert [row["reason"] for row in table.failed] == ["no"]
+
+
+def test_machine_code_is_loaded_once_and_not_by_every_worker() -> None:
+    loops = {"average": averages._window_mean, "mask": masks._held_above}
+    for loop in loops.values():
+        loop._ready = None
+    mt.sweep(WALK, "ma_cross", GRID, workers=1)
+    assert [name for name, loop in loops.items() if loop._ready is None] == []
+
+
+def test_nothing_of_somebody_elses_strategy_runs_outside_of_the_workers(tmp_path: Path) -> None:
+    class Telling(MaCross):
+        def mask(self, columns: Columns, params: MaCrossParameters) -> masks.Words:
+            (tmp_path / str(os.getpid())).touch()
+            return super().mask(columns, params)
+
+    rows = mt.sweep(WALK, Telling(), GRID, workers=1).to_rows()
+    assert [row["status"] for row in rows].count("done") == 5
+    assert len(workers := [one.name for one in tmp_path.iterdir()]) == 1
+    assert workers != [str(os.getpid())]

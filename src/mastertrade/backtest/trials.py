@@ -18,6 +18,10 @@ class Trial:
     parameters: Parameters
     seed: int = 0
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Thousands travel between processes; what dataclasses do by themselves takes ten times as long."""
+        return _trial, (self.number, self.parameters, self.seed)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
@@ -30,6 +34,20 @@ class Outcome:
 
     def value(self, objective: str) -> float | None:
         return None if self.failure else self.figures.get(objective)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """As of ``Trial``."""
+        return _outcome, (self.figures, self.daily_returns, self.failure, self.seconds)
+
+
+def _trial(number: int, parameters: Parameters, seed: int) -> Trial:
+    return Trial(number=number, parameters=parameters, seed=seed)
+
+
+def _outcome(
+    figures: Mapping[str, float | None], daily_returns: FloatArray | None, failure: str | None, seconds: float
+) -> Outcome:
+    return Outcome(figures=figures, daily_returns=daily_returns, failure=failure, seconds=seconds)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +65,7 @@ class Tried:
 class Evaluate(Protocol):
     """Tries parameters, in the order given. What a single trial does wrong is its outcome, not an exception. It must
     survive pickling, where workers are not forked. One may have ``prepare``, which works out what all trials share; it
-    is called before workers are forked."""
+    is given one of them, before workers are forked."""
 
     def __call__(self, trials: Sequence[Trial], /) -> Iterator[Outcome]: ...
 

@@ -22,7 +22,7 @@ from mastertrade.backtest.trials import Evaluate, Outcome, Trial
 
 GRACE_S: Final = 5.0
 """A worker kills itself at its deadline; when even that does not happen, we do it this much later."""
-TELL_EVERY_S: Final = 0.005
+TELL_EVERY_S: Final = 0.02
 """Outcomes travel together: each message puts the parent on a core that a worker could use. What was not told before
 a worker's process ended is tried again."""
 LOOK_AROUND_S: Final = 0.5
@@ -96,18 +96,18 @@ class Workers:
             worker.kill()
         self._workers.clear()
 
-    def _prepare(self) -> None:
+    def _prepare(self, one: Trial) -> None:
         """Before the first worker: what they share they then share in memory too."""
         prepare = None if self._is_prepared else getattr(self._evaluate, "prepare", None)
         if prepare is not None:
-            prepare()
+            prepare(one)
         self._is_prepared = True
 
     def _hand_out(self) -> None:
         while self._waiting:
             worker = next((worker for worker in self._workers if not worker.trials), None)
             if worker is None and len(self._workers) < self.count:
-                self._prepare()
+                self._prepare(self._waiting[0][0])
                 worker = _Worker(self._context, self._evaluate, self.limits)
                 self._workers.append(worker)
             if worker is None:

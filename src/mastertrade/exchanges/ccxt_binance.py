@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Collection, Mapping, Sequence
+from decimal import Decimal
 from typing import Any, Final
 
 from mastertrade.exchanges.ccxt_reading import Reading, rows
@@ -66,26 +67,37 @@ class Binance(VenueRules):
         event = message.get("event", message) if isinstance(message, dict) else None
         return isinstance(event, dict) and event.get("e") in ("eventStreamTerminated", "listenKeyExpired")
 
+    async def look_up(self, client: Any, client_order_id: str, symbol: str, number: str | None) -> Told | None:
+        return _order(await client.fetch_order(None, symbol, self.named(client_order_id)))
+
+    async def by_number(self, client: Any, number: str, symbol: str) -> Told | None:
+        return _order(await client.fetch_order(number, symbol))
+
     async def open_orders(self, client: Any, symbols: Sequence[str]) -> list[Told]:
         found: list[Told] = []
         for symbol in symbols:
             told = rows(self.name, await client.privateGetOpenOrders({"symbol": client.market(symbol)["id"]}))
-            found += [one for one in client.parse_orders(told) if one["symbol"] == symbol]
+            found += [_order(one) for one in client.parse_orders(told) if one["symbol"] == symbol]
         return found
 
     async def balances(self, client: Any) -> Mapping[str, Any]:
         told = rows(self.name, await client.privateGetAccount(), "balances")
-        free, locked = (
-            Reading(self.name, "balances", {str(one.get("asset")): one.get(part) for one in told})
-            for part in ("free", "locked")
-        )
-        return {client.safe_currency_code(one): free.number(one) + locked.number(one) for one in free.told}
+        held: dict[str, Decimal] = {}
+        for one in told:
+            read = Reading(self.name, "balances", one)
+            held[client.safe_currency_code(read.text("asset"))] = read.number("free") + read.number("locked")
+        return held
 
     async def rights(self, client: Any) -> KeyRights | None:
         """Its testnet has no such question."""
         if "sapi" not in client.urls["api"]:
             return None
         return binance_rights(await client.sapi_get_account_apirestrictions())
+
+
+def _order(told: Told) -> Told:
+    """ccxt would call what is not told to have filled nothing."""
+    return {**told, "filled": told["info"].get("executedQty")}
 
 
 async def _page(client: Any, symbol: str, last: int | None, opened_ms: int) -> Sequence[Told]:
@@ -102,7 +114,11 @@ async def _page(client: Any, symbol: str, last: int | None, opened_ms: int) -> S
 async def _told(client: Any, symbol: str, **asked: int) -> list[Told]:
     """Asked by its own question: ccxt would take an answer that is no list for an empty one."""
     market = client.market(symbol)
-    trades: list[Told] = client.parse_trades(
-        rows(client.id, await client.privateGetMyTrades({"symbol": market["id"], **asked})), market
-    )
+    told = rows(client.id, await client.privateGetMyTrades({"symbol": market["id"], **asked}))
+    for one in told:
+        read = Reading(client.id, "fill", one)
+        read.above_zero("id")
+        if not isinstance(one.get("isBuyer"), bool):
+            read.refuse("isBuyer")  # ccxt would take it for a sale
+    trades: list[Told] = client.parse_trades(told, market)
     return trades

@@ -102,6 +102,8 @@ class Bybit(TradesByTime):
             ours = [one for one in found if all(one.get(name) == value for name, value in named.items())]
             if ours:
                 return _order(client, ours[0])
+            if found:
+                raise DependencyDown(f"{self.name} was asked for the order {named} and told others")
         return None
 
     async def cancel(self, client: Any, client_order_id: str, symbol: str, number: str | None) -> None:
@@ -156,8 +158,9 @@ class Bybit(TradesByTime):
 
 
 def _order(client: Any, told: Mapping[str, Any]) -> Told:
+    """ccxt would work out what has filled from what is left, which is nothing once it was cancelled."""
     order: Told = client.parse_order(told, client.safe_market(told["symbol"], None, None, "spot"))
-    return order
+    return {**order, "filled": told.get("cumExecQty")}
 
 
 def _trade(client: Any, told: Mapping[str, Any]) -> Told:

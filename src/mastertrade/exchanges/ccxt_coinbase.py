@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Final
 
 from mastertrade.domain.orders import OrderType, TimeInForce
 from mastertrade.exchanges.ccxt_fills import TradesByTime, log
+from mastertrade.exchanges.ccxt_reading import Reading
 from mastertrade.exchanges.ccxt_rules import Answers, Credentials, Heard, Stamp, Told, stamp
 from mastertrade.exchanges.exchange import OrderTicket, VenueRefused
 from mastertrade.exchanges.key_rights import KeyRights, coinbase_rights
@@ -197,6 +198,8 @@ class Coinbase(TradesByTime):
             asked["start_date"] = client.iso8601(signed_ms - EARLIER_MS)
         async for page in self._listed(client.v3PrivateGetBrokerageOrdersHistoricalBatch, asked, "orders"):
             for one in page:
+                if not isinstance(one["client_order_id"], str):
+                    Reading(self.name, "order", one).refuse("client_order_id")
                 if one["client_order_id"] == client_order_id:
                     return _order(client, one)
         return None
@@ -243,7 +246,8 @@ class Coinbase(TradesByTime):
     def _trade(self, client: Any, told: Mapping[str, Any]) -> Told | None:
         """Some are told by what they cost: the quantity is then exact to the 18th decimal. The fee is of the quote
         asset."""
-        if told["trade_type"] != "FILL":
+        read = Reading(self.name, "fill", told)
+        if read.text("trade_type") != "FILL":
             log.error(
                 "the venue took back or changed a fill; the balances will differ: book what changed by hand",
                 extra={
@@ -256,7 +260,9 @@ class Coinbase(TradesByTime):
             return None
         if told["product_id"] not in client.markets_by_id and str(told["product_id"]).count("-") != 1:
             return None  # of a future
-        size, price = Decimal(told["size"]), Decimal(told["price"])
+        size, price, is_in_quote = read.above_zero("size"), read.above_zero("price"), told.get("size_in_quote")
+        if not isinstance(is_in_quote, bool):
+            read.refuse("size_in_quote")
         market = client.safe_market(told["product_id"], None, "-")
         return {
             "id": told["trade_id"],
@@ -264,7 +270,7 @@ class Coinbase(TradesByTime):
             "timestamp": client.parse8601(told["trade_time"]),
             "symbol": market["symbol"],
             "side": told["side"].lower(),
-            "amount": (size / price).quantize(FINEST, ROUND_HALF_EVEN) if told["size_in_quote"] else size,
+            "amount": (size / price).quantize(FINEST, ROUND_HALF_EVEN) if is_in_quote else size,
             "price": price,
             "takerOrMaker": told["liquidity_indicator"].lower(),
             "fee": {"cost": told.get("commission") or "0", "currency": market["quote"]},
@@ -293,9 +299,11 @@ class Coinbase(TradesByTime):
         asked = {"limit": ACCOUNTS_A_PAGE}
         async for page in self._listed(client.v3PrivateGetBrokerageAccounts, asked, "accounts"):
             for one in page:
-                if one["type"] in WALLETS:
-                    asset = client.safe_currency_code(one["currency"])
-                    total = Decimal(one["available_balance"]["value"]) + Decimal(one["hold"]["value"])
+                read = Reading(self.name, "balances", {**one, "free": one["available_balance"]["value"]})
+                if read.text("type") in WALLETS:
+                    asset = client.safe_currency_code(read.text("currency"))
+                    held_back = Reading(self.name, "balances", one["hold"]).number("value")
+                    total = read.number("free") + held_back
                     held[asset] = held.get(asset, Decimal(0)) + total
         return held
 
@@ -335,7 +343,7 @@ def _order(client: Any, told: Mapping[str, Any]) -> Told:
         "type": "limit" if terms.get("limit_price") else "market",
         "price": terms.get("limit_price"),
         "amount": terms.get("base_size"),
-        "filled": told["filled_size"] or "0",
+        "filled": told["filled_size"],
         "average": told.get("average_filled_price"),
         "status": STATES.get(told["status"], "open"),
     }

@@ -229,11 +229,14 @@ class CcxtVenue:
     async def _by_number(self, number: str, symbol: str) -> Told | None:
         with asking() as question:
             try:
-                return await self._rules.by_number(self._client, number, symbol)
+                found = await self._rules.by_number(self._client, number, symbol)
             except Exception:
                 if not question.heard.says(self._rules.answers.no_order):
                     raise
                 return None
+        if found is not None and str(found.get("id")) != number:
+            raise DependencyDown(f"{self._name} was asked for its order {number} and told {found.get('id')}")
+        return found
 
     @answered
     async def open_orders(self, symbols: Sequence[str]) -> tuple[VenueOrder, ...]:
@@ -413,6 +416,8 @@ class CcxtVenue:
         client_order_id = given.get("asked") or self._our_id(self._rules.client_id(given), order)
         if client_order_id.startswith(CLIENT_ORDER_PREFIX):
             read.above_zero("amount")  # others may have sized theirs by what it costs
+            if "asked" not in given:
+                read.number("filled")
         filled = read.number("filled", default=0)
         quantity = max(read.number("amount", default=0), filled)
         status = _STATES.get(str(given.get("status")), OrderStatus.OPEN)

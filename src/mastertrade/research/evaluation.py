@@ -3,9 +3,9 @@
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, Final
 
 from mastertrade import strategies
 from mastertrade.backtest.alone import Alone
@@ -16,6 +16,8 @@ from mastertrade.quant.bars import Bars
 from mastertrade.quant.columns import Markets, together
 from mastertrade.research.options import Options, of_markets
 from mastertrade.strategies import Strategy
+
+BARS_TO_LOAD_BY: Final = 512
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,13 +42,22 @@ class Evaluation:
                     figures=made.figures, daily_returns=made.daily_returns, seconds=time.perf_counter() - started
                 )
 
-    def prepare(self) -> None:
+    def prepare(self, one: Trial) -> None:
         """What all trials share, worked out before there are workers."""
         with suppress(
             ValueError
         ):  # terms that only a trial's parameters complete; where they do not, the trial says it
             if self._alone is not None:
                 self._alone.prepared(self.options.terms)
+        if strategies.is_of_the_house(self.strategy):
+            self._load_machine_code(one)
+
+    def _load_machine_code(self, one: Trial) -> None:
+        """By a run over few bars, so that no worker has to load it. Not with somebody else's code, which runs in
+        workers only."""
+        short = replace(self, markets={symbol: bars[:BARS_TO_LOAD_BY] for symbol, bars in self.markets.items()})
+        with suppress(Exception):  # it will be the trial's outcome
+            short._score({**self.fixed, **one.parameters})
 
     def _score(self, parameters: Mapping[str, Any]) -> Score:
         if self._alone is None:

@@ -29,6 +29,7 @@ __all__ = [
     "file_hash",
     "find",
     "find_look_ahead",
+    "is_of_the_house",
     "ranges",
     "reference",
     "shelf",
@@ -54,6 +55,7 @@ TEMPLATES: dict[str, Template[Any]] = {
 
 _library = Library(TEMPLATES)
 find = _library.find
+is_of_the_house = _library.is_of_the_house
 build = _library.build
 shelf = _library.shelf
 all_templates = _library.all_templates

@@ -58,6 +58,10 @@ class Library:
             return self._named(files[name])
         raise UsageError(f"strategy template {nearest_name(name, {**self.house, **files})}")
 
+    def is_of_the_house(self, strategy: Strategy) -> bool:
+        """Whether it is code of ours alone that decides."""
+        return any(strategy is one for one in self.house.values())
+
     def build(self, strategy: Strategy, parameters: Mapping[str, Any] | None = None) -> Built[Any]:
         """A template with checked parameters; what is not given keeps its default."""
         return make(self.find(strategy), parameters or {})
