@@ -14,6 +14,7 @@ from aiohttp import web
 
 from mastertrade.domain.orders import OrderType, Side
 from mastertrade.exchanges.ccxt_rules import Credentials
+from mastertrade.exchanges.ccxt_swaps import CcxtSwapVenue
 from mastertrade.exchanges.ccxt_venue import CcxtVenue
 from mastertrade.exchanges.exchange import OrderTicket
 from mastertrade.shared.clock import ReplayClock
@@ -127,6 +128,12 @@ def _response(request: web.Request, answer: Answer) -> web.Response:
     return web.Response(status=answer.status, text=text, content_type=kind, headers=headers)
 
 
+def client_of(name: str, credentials: Credentials, *, settle: str = "", **given: Any) -> CcxtVenue:
+    if settle:
+        return CcxtSwapVenue(name, credentials, settle=settle, leverage=Decimal(1), **given)
+    return CcxtVenue(name, credentials, **given)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Booth:
     venue: AnsweringVenue
@@ -136,11 +143,12 @@ class Booth:
 
 @asynccontextmanager
 async def booth(
-    name: str, credentials: Credentials, answers: Mapping[str, Answer], talk: Talk | None = None
+    name: str, credentials: Credentials, answers: Mapping[str, Answer], talk: Talk | None = None, *, settle: str = ""
 ) -> AsyncIterator[Booth]:
+    """``settle``: of an account for swaps."""
     clock = ReplayClock(START)
     async with answering(answers, talk) as venue:
-        client = CcxtVenue(name, credentials, clock=clock, url=venue.url)
+        client = client_of(name, credentials, settle=settle, clock=clock, url=venue.url)
         try:
             yield Booth(venue=venue, client=client, clock=clock)
         finally:

@@ -10,29 +10,30 @@ from typing import Any, Final
 
 import pytest
 
-from mastertrade.domain.orders import Fill
+from mastertrade.domain.orders import Fill, FundingPayment
+from mastertrade.exchanges.ccxt_reading import LARGEST
 from mastertrade.exchanges.ccxt_rules import THEIRS
-from mastertrade.exchanges.ccxt_venue import VENUES, CcxtVenue
+from mastertrade.exchanges.ccxt_swaps import CcxtSwapVenue
+from mastertrade.exchanges.ccxt_venue import CcxtVenue
 from mastertrade.exchanges.exchange import VenueOrder, VenueRefused
 from mastertrade.shared.errors import DependencyDown
 from tests.contracts.answering_venue import OUR_ID, START, START_MS, Booth, Trouble, booth
 from tests.contracts.broken_answers import Broken, as_told, broken, spoken, whole
-from tests.contracts.venue_answers import okx_answer
-from tests.contracts.venue_errors import OPEN, SHAPES
+from tests.contracts.swap_answers import BINANCE_SWAP_TRADE, LIVES_AT, NAMES, OPEN_AT, SHAPES_AT
+from tests.contracts.venue_answers import UUID_OF_OURS, okx_answer
 from tests.contracts.venue_lives import (
     BINANCE_TRADE,
     BYBIT_PART,
     BYBIT_TRADE,
     COINBASE_TRADE,
     KRAKEN_TRADE,
-    LIVES,
     OKX_TRADE,
     TRADED_MS,
     kraken_orders,
 )
 
-EACH = pytest.mark.parametrize("name", VENUES)
-QUESTIONS = [(name, question) for name in VENUES for question in LIVES[name].answers]
+EACH = pytest.mark.parametrize("name", NAMES)
+QUESTIONS = [(name, question) for name in NAMES for question in LIVES_AT[name].answers]
 EACH_QUESTION = pytest.mark.parametrize(("name", "question"), QUESTIONS, ids=[" ".join(one) for one in QUESTIONS])
 FROM: Final = json.dumps({"": START_MS - 3_600_000})
 
@@ -55,20 +56,35 @@ async def fills(venue: CcxtVenue, symbol: str) -> list[Fill]:
     pytest.fail("fills without end")
 
 
-ASK: Final[Mapping[str, Callable[[CcxtVenue, str], Awaitable[Any]]]] = {
+async def funding(venue: CcxtSwapVenue, symbol: str) -> list[FundingPayment]:
+    found, cursor = [], FROM
+    for _ in range(50):
+        page = await venue.funding(cursor, [symbol])
+        found += page.payments
+        if page.cursor == cursor:
+            return found
+        cursor = page.cursor
+    pytest.fail("payments without end")
+
+
+ASK: Final[Mapping[str, Callable[[Any, str], Awaitable[Any]]]] = {
     "find": find,
     "known": lambda venue, symbol: venue.find(OUR_ID, symbol),
     "open": lambda venue, symbol: venue.open_orders([symbol]),
     "fills": fills,
     "balances": lambda venue, symbol: venue.balances(),
+    "positions": lambda venue, symbol: venue.positions([symbol]),
+    "funding": funding,
     "cancel": lambda venue, symbol: venue.cancel(OUR_ID, symbol),
 }
 LESS: Final[Mapping[str, Any]] = {
-    "limit_price": None, "average_price": None, "is_maker": False, "commission": Decimal(0), "commission_asset": "",
+    "limit_price": None, "average_price": None, "realized_pnl": None, "is_maker": False, "commission": Decimal(0),
+    "commission_asset": "",
 }  # fmt: skip
 """What may be left out of an order or a fill: what is known besides, or shows as a difference of the balances."""
 NAMES: Final = frozenset({
     "client_order_id", "exchange_order_id", "exchange_trade_id", "symbol", "commission", "commission_asset",
+    "realized_pnl", "payment_id", "asset", "amount",
 })  # fmt: skip
 """What is read as it was told."""
 CHOOSES: Final = frozenset({
@@ -79,16 +95,17 @@ CHOOSES: Final = frozenset({
 
 
 def at(name: str, question: str, **answers: Any) -> Any:
-    life = LIVES[name]
+    life = LIVES_AT[name]
     path, good = life.answers[question]
-    return booth(name, life.said.credentials, {**life.said.base, **life.rest, path: good, **answers})
+    told = {**life.said.base, **life.rest, path: good, **answers}
+    return booth(life.said.name, life.said.credentials, told, settle=life.said.settle)
 
 
 async def ask(on: Booth, name: str, question: str, answer: Any) -> Any:
     """What is told, or the error."""
-    on.venue.answers[LIVES[name].answers[question][0]] = answer
+    on.venue.answers[LIVES_AT[name].answers[question][0]] = answer
     try:
-        return await ASK[question](on.client, LIVES[name].said.symbol)
+        return await ASK[question](on.client, LIVES_AT[name].said.symbol)
     except Exception as error:  # noqa: BLE001 - whatever it is, it is looked at
         return error
 
@@ -105,6 +122,9 @@ def is_harmless(question: str, case: Broken, good: Any, found: Any) -> bool:
     if isinstance(found, Exception):
         return isinstance(found, DependencyDown) and not isinstance(found, VenueRefused)
     before, after = rows(good), rows(found)
+    numbers = [value for row in after for value in row.values() if isinstance(value, Decimal)]
+    if not all(number.is_finite() and abs(number) < LARGEST for number in numbers):
+        return False
     if not after:
         is_anothers = case.place[:1] == ("orders",) and case.place[-1] == "client_order_id"  # in a list of all orders
         return case.empties or is_anothers or (question != "find" and case.place[-1] in CHOOSES)
@@ -124,10 +144,10 @@ def is_harmless(question: str, case: Broken, good: Any, found: Any) -> bool:
 @pytest.mark.filterwarnings("ignore")
 @EACH_QUESTION
 async def test_whatever_is_broken_in_an_answer_nothing_false_is_taken_from_it(name: str, question: str) -> None:
-    _, answer = LIVES[name].answers[question]
+    _, answer = LIVES_AT[name].answers[question]
     async with at(name, question) as on:
         if question == "known":
-            await find(on.client, LIVES[name].said.symbol)
+            await find(on.client, LIVES_AT[name].said.symbol)
         good = await ask(on, name, question, answer)
         assert rows(good), "what is broken here is an answer"
         wrong: dict[str, str] = {}
@@ -144,12 +164,12 @@ async def test_whatever_is_broken_in_an_answer_nothing_false_is_taken_from_it(na
 @pytest.mark.filterwarnings("ignore")
 @EACH_QUESTION
 async def test_an_answer_that_is_none_tells_nothing(name: str, question: str) -> None:
-    _, answer = LIVES[name].answers[question]
-    inside = [SHAPES[name](code)[0] for code in (*OPEN[name]["unknown"], *OPEN[name]["too many"])]
+    _, answer = LIVES_AT[name].answers[question]
+    inside = [SHAPES_AT[name](code)[0] for code in (*OPEN_AT[name]["unknown"], *OPEN_AT[name]["too many"])]
     errors = {f"an error inside: {body}": Trouble(text=json.dumps(body)) for _, body in inside}
     async with at(name, question) as on:
         if question == "known":
-            await find(on.client, LIVES[name].said.symbol)
+            await find(on.client, LIVES_AT[name].said.symbol)
         good = await ask(on, name, question, answer)
         wrong: dict[str, str] = {}
         for what, trouble in {**whole(answer), **errors}.items():
@@ -173,9 +193,11 @@ def doubled(answer: Any) -> Any:
 
 
 @EACH
-@pytest.mark.parametrize("question", ["find", "open", "fills"])
+@pytest.mark.parametrize("question", ["find", "open", "fills", "funding"])
 async def test_rows_that_come_twice_count_once(name: str, question: str) -> None:
-    _, answer = LIVES[name].answers[question]
+    if question not in LIVES_AT[name].answers:
+        return  # coins are paid no funding
+    _, answer = LIVES_AT[name].answers[question]
     async with at(name, question) as on:
         good = await ask(on, name, question, answer)
         assert await ask(on, name, question, doubled(answer)) == good
@@ -191,14 +213,14 @@ def renamed(answer: Any, names: Mapping[str, str]) -> Any:
 
 OTHER_ID: Final[Mapping[str, str]] = {
     OUR_ID: "mt7Gbv3dVn3pCSqUQ0zyRpVZ",
-    LIVES["kraken"].said.on_the_wire["cl_ord_id"]: "x",
+    UUID_OF_OURS: "another",
 }
 OTHER_MARKET: Final[Mapping[str, str]] = {"BTCUSDT": "ETHUSDT", "BTC-USDT": "ETH-USDT", "XBTUSDT": "ETHUSDT"}
 
 
 @EACH
 async def test_an_order_that_was_not_asked_for_is_no_answer(name: str) -> None:
-    _, answer = LIVES[name].answers["find"]
+    _, answer = LIVES_AT[name].answers["find"]
     async with at(name, "find") as on:
         found = await ask(on, name, "find", renamed(answer, OTHER_ID))
         if name == "coinbase":  # walks a list of all orders, and only its end says that there is none
@@ -213,6 +235,7 @@ MOVED: Final[Mapping[str, Callable[[int], Any]]] = {
     "bybit": lambda at_ms: {"retCode": 0, "result": {"list": [{**BYBIT_TRADE, "execTime": str(at_ms)}]}},
     "coinbase": lambda at_ms: {"fills": [{**COINBASE_TRADE, "trade_time": iso(at_ms)}], "cursor": ""},
     "kraken": lambda at_ms: kraken_orders("trades", **{"7": {**KRAKEN_TRADE, "time": at_ms // 1000}}),
+    "swaps at binance": lambda at_ms: [{**BINANCE_SWAP_TRADE, "time": at_ms}],
     "okx": lambda at_ms: okx_answer({**OKX_TRADE, "ts": str(at_ms)}),
 }
 """The fill, at another time."""
@@ -232,16 +255,31 @@ async def test_a_fill_from_after_now_is_no_answer_and_the_cursor_stays(name: str
         assert [fill.trade_time for fill in found] == [START + timedelta(seconds=30)], "clocks differ a little"
 
 
+async def test_a_payment_of_funding_from_after_now_is_no_answer() -> None:
+    name = "swaps at binance"
+    ((paid,), path) = LIVES_AT[name].answers["funding"][1], LIVES_AT[name].answers["funding"][0]
+    async with at(name, "funding") as on:
+        assert isinstance(await ask(on, name, "funding", [{**paid, "time": START_MS + 120_000}]), DependencyDown)
+        assert len(on.venue.of(path)) == 1
+        (found,) = await ask(on, name, "funding", [{**paid, "time": START_MS + 30_000}])
+        assert found.paid_at == START + timedelta(seconds=30)
+
+
 @EACH
 async def test_a_fill_from_before_its_order_is_booked_as_it_was_told(name: str) -> None:
     async with at(name, "fills") as on:
-        (good,) = await ask(on, name, "fills", LIVES[name].answers["fills"][1])
+        (good,) = await ask(on, name, "fills", LIVES_AT[name].answers["fills"][1])
         found = await ask(on, name, "fills", MOVED[name](TRADED_MS - 600_000))
         assert found == [replace(good, trade_time=START - timedelta(seconds=601))]
 
 
+NO_ORDER: Final = Trouble(status=400, text='{"code":-2013,"msg":"Order does not exist."}')
 UNKNOWN_ORDER: Final[Mapping[str, tuple[str, Any]]] = {
     "binance": ("GET /api/v3/order", Trouble(status=400, text='{"code":-2013,"msg":"Order does not exist."}')),
+    "swaps at binance": (
+        "GET /fapi/v1/order",
+        Trouble(status=400, text='{"code":-2013,"msg":"Order does not exist."}'),
+    ),
     "kraken": ("/0/private/QueryOrders", {"error": [], "result": {}}),
 }
 

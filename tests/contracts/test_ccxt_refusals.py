@@ -9,27 +9,26 @@ from datetime import timedelta
 
 import pytest
 
-from mastertrade.exchanges.ccxt_venue import VENUES, CcxtVenue
 from mastertrade.exchanges.exchange import NotSent, VenueRefused
 from mastertrade.exchanges.request_budget import Allowance, Purpose, RequestBudget, Wait
 from mastertrade.shared.clock import ReplayClock
-from tests.contracts.answering_venue import START, Booth, Trouble, answering, booth, ticket
-from tests.contracts.venue_answers import WORDINGS
-from tests.contracts.venue_errors import AGAIN, OPEN, SHAPES, Spoken, mixed
+from tests.contracts.answering_venue import START, Booth, Trouble, answering, booth, client_of, ticket
+from tests.contracts.swap_answers import AGAIN_AT, NAMES, OPEN_AT, PLACES, SHAPES_AT
+from tests.contracts.venue_errors import Spoken, mixed
 
-EACH = pytest.mark.parametrize("name", VENUES)
+EACH = pytest.mark.parametrize("name", NAMES)
 
 
 @asynccontextmanager
 async def asked_at(name: str) -> AsyncIterator[Booth]:
-    said = WORDINGS[name]
-    async with booth(name, said.credentials, {**said.base, said.place: said.taken}) as on:
+    said = PLACES[name]
+    async with booth(said.name, said.credentials, {**said.base, said.place: said.taken}, settle=said.settle) as on:
         yield on
 
 
 async def outcome(on: Booth, name: str, spoken: Spoken) -> str:
     """What became of an order that was answered so: "refused: " and why, or "unknown: " and what was raised."""
-    said = WORDINGS[name]
+    said = PLACES[name]
     status, body = spoken
     on.venue.answers[said.place] = Trouble(status=status, text=body if isinstance(body, str) else json.dumps(body))
     on.venue.asked.clear()
@@ -45,11 +44,11 @@ async def outcome(on: Booth, name: str, spoken: Spoken) -> str:
 
 
 def as_refused(name: str, code: str, found: str) -> bool:
-    return found.startswith(f"refused: {name}: ") and found.endswith((f"({code})", f": {code}"))
+    return found.startswith(f"refused: {PLACES[name].name}: ") and found.endswith((f"({code})", f": {code}"))
 
 
 def refused_codes(name: str) -> list[str]:
-    return sorted(VENUES[name].answers.refused)
+    return sorted(NAMES[name].answers.refused)
 
 
 @EACH
@@ -57,7 +56,7 @@ async def test_every_code_on_a_venues_list_refuses_in_each_of_its_shapes_and_is_
     wrong: dict[str, str] = {}
     async with asked_at(name) as on:
         for code in refused_codes(name):
-            for spoken in SHAPES[name](code):
+            for spoken in SHAPES_AT[name](code):
                 found = await outcome(on, name, spoken)
                 if not as_refused(name, code, found):
                     wrong[f"{code} as {spoken}"] = found
@@ -68,11 +67,11 @@ def doubtful(name: str) -> Iterator[Spoken]:
     """A listed code that a failing server says, or one that sends us elsewhere; that is only the beginning of the code
     that is said; that comes beside one that is not listed; in a list or with nothing around it."""
     for code in refused_codes(name):
-        first = SHAPES[name](code)[0]
+        first = SHAPES_AT[name](code)[0]
         for status in (500, 502, 503, 504, 302):
             yield status, first[1]
-        yield SHAPES[name](f"{code}9" if code.lstrip("-").isdigit() else f"{code} or not")[0]
-        if (both := mixed(name, code, OPEN[name]["unknown"][-1])) is not None:
+        yield SHAPES_AT[name](f"{code}9" if code.lstrip("-").isdigit() else f"{code} or not")[0]
+        if (both := mixed(name, code, OPEN_AT[name]["unknown"][-1])) is not None:
             yield both
         yield first[0], [first[1]]
         yield first[0], json.dumps(code)
@@ -90,9 +89,9 @@ async def test_a_listed_code_that_is_not_the_whole_certain_answer_refuses_nothin
 async def test_a_code_that_does_not_say_how_far_the_order_came_refuses_nothing(name: str) -> None:
     wrong: dict[str, str] = {}
     async with asked_at(name) as on:
-        for kind, codes in OPEN[name].items():
+        for kind, codes in OPEN_AT[name].items():
             for code in codes:
-                for spoken in SHAPES[name](code):
+                for spoken in SHAPES_AT[name](code):
                     found = await outcome(on, name, spoken)
                     if not found.startswith("unknown: "):
                         wrong[f"{kind}: {spoken}"] = found
@@ -102,18 +101,18 @@ async def test_a_code_that_does_not_say_how_far_the_order_came_refuses_nothing(n
 @EACH
 async def test_an_id_that_is_taken_already_refuses_nothing_whatever_the_code(name: str) -> None:
     async with asked_at(name) as on:
-        found = {str(spoken): await outcome(on, name, spoken) for spoken in AGAIN[name]}
+        found = {str(spoken): await outcome(on, name, spoken) for spoken in AGAIN_AT[name]}
     assert {spoken: what for spoken, what in found.items() if not what.startswith("unknown: ")} == {}
 
 
 @EACH
 def test_no_code_stands_on_a_list_that_must_not(name: str) -> None:
-    answers = VENUES[name].answers
-    uncertain = {code for codes in OPEN[name].values() for code in codes}
+    answers = NAMES[name].answers
+    uncertain = {code for codes in OPEN_AT[name].values() for code in codes}
     assert answers.refused & uncertain == frozenset()
     assert answers.no_order <= uncertain
     assert answers.none_to_cancel <= uncertain
-    assert {"unknown", "too many", "of another question"} <= set(OPEN[name])
+    assert {"unknown", "too many", "of another question"} <= set(OPEN_AT[name])
 
 
 class Counted(RequestBudget):
@@ -135,6 +134,7 @@ PAUSES: Mapping[str, tuple[int, Mapping[str, str], str, float]] = {
     "bybit": (403, {}, '{"retCode":403,"retMsg":"access too frequent"}', 600.0),
     "coinbase": (429, {}, "Too many requests", 5.0),
     "kraken": (429, {"Retry-After": "8"}, '{"error":["EAPI:Rate limit exceeded"]}', 8.0),
+    "swaps at binance": (418, {"Retry-After": "90"}, '{"code":-1003,"msg":"Way too many requests."}', 90.0),
     "okx": (429, {}, '{"code":"50011","msg":"Too Many Requests","data":[]}', 5.0),
 }
 
@@ -142,10 +142,11 @@ PAUSES: Mapping[str, tuple[int, Mapping[str, str], str, float]] = {
 @pytest.mark.filterwarnings("ignore")
 @EACH
 async def test_too_many_requests_leave_the_order_open_and_the_next_one_is_not_sent(name: str) -> None:
-    said, budget = WORDINGS[name], Counted()
+    said, budget = PLACES[name], Counted()
     status, headers, text, pause_s = PAUSES[name]
     async with answering({**said.base, said.place: Trouble(status=status, text=text, headers=headers)}) as venue:
-        client = CcxtVenue(name, said.credentials, clock=ReplayClock(START), url=venue.url, budget=budget)
+        clock = ReplayClock(START)
+        client = client_of(said.name, said.credentials, settle=said.settle, clock=clock, url=venue.url, budget=budget)
         try:
             with pytest.raises(Exception) as first:  # noqa: PT011 - ccxt's, of whatever kind
                 await client.place(ticket(said.symbol))

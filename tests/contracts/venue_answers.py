@@ -19,7 +19,7 @@ UUID_OF_OURS = str(UUID(int=number_of_id(OUR_ID) or 0))
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wording:
     """``base``: answers that every test needs. ``refusals``: what is no. ``open_ends``: what is not known to be no.
-    ``taken``: the answer to an order, and ``number`` in it."""
+    ``taken``: the answer to an order, and ``number`` in it. ``settle``: of an account for swaps."""
 
     name: str
     credentials: Credentials
@@ -32,6 +32,7 @@ class Wording:
     open_ends: Mapping[str, tuple[int, Any]]
     wrong_keys: tuple[int, Any]
     balance_path: str
+    settle: str = ""
     on_the_wire: Mapping[str, Any] = field(default_factory=dict)
     """Of the request for OUR_ID that was signed at START for five seconds: headers and fields."""
 

@@ -199,10 +199,12 @@ async def _walked(
         from_ms = last_ms
 
 
-def _symbol(client: Any, name: Any) -> str:
-    return str(client.safe_market(name, None, None, "contract")["symbol"])
+def _symbol(client: Any, name: Any) -> Any:
+    """None for none."""
+    return client.safe_market(name, None, None, "contract")["symbol"]
 
 
 def _order(client: Any, told: Mapping[str, Any]) -> Told:
+    """ccxt would call what is not told to have filled nothing."""
     order: Told = client.parse_order(told, client.safe_market(told["symbol"], None, None, "contract"))
-    return order
+    return {**order, "filled": told.get("executedQty")}

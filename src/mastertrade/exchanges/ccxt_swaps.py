@@ -15,12 +15,12 @@ from mastertrade.exchanges.ccxt_library import short
 from mastertrade.exchanges.ccxt_reading import EPOCH
 from mastertrade.exchanges.ccxt_rules import Credentials, Heard
 from mastertrade.exchanges.ccxt_swap_rules import SwapRules
-from mastertrade.exchanges.ccxt_venue import MILLISECOND, CcxtVenue, Opening
+from mastertrade.exchanges.ccxt_venue import AHEAD, MILLISECOND, CcxtVenue, Opening
 from mastertrade.exchanges.exchange import FundingPage, NotSent, OrderTicket, VenueOrder, VenueRefused
 from mastertrade.exchanges.key_rights import KeysRefused
 from mastertrade.exchanges.request_budget import RequestBudget
 from mastertrade.shared.clock import Clock
-from mastertrade.shared.errors import ConfigurationError
+from mastertrade.shared.errors import ConfigurationError, DependencyDown
 from mastertrade.shared.logging import redact
 
 SWAP_VENUES: Final[Mapping[str, type[SwapRules]]] = {one.name: one for one in (BinanceSwaps,)}
@@ -138,8 +138,11 @@ class CcxtSwapVenue(CcxtVenue):
 
     @answered
     async def funding(self, after: str, symbols: Sequence[str]) -> FundingPage:
-        """Of every market, so that nothing the wallet paid is overlooked."""
+        """Of every market, so that nothing the wallet paid is overlooked. One from after now would move the cursor
+        beyond those still to come."""
         await self._load()
-        now_ms = (self._clock.now() + self._ahead - EPOCH) // MILLISECOND
-        payments, cursor = await self._swaps.funding(self._client, after, now_ms)
+        now = self._clock.now() + self._ahead
+        payments, cursor = await self._swaps.funding(self._client, after, (now - EPOCH) // MILLISECOND)
+        if late := [one for one in payments if one.paid_at > now + AHEAD]:
+            raise DependencyDown(f"{self.name} tells a payment of funding {late[0].payment_id} of {late[0].paid_at}")
         return FundingPage(payments=tuple(payments), cursor=cursor)
