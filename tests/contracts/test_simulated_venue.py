@@ -75,6 +75,10 @@ async def test_a_ccxt_client_reads_markets_candles_trades_books_tickers_and_fund
         book = await client.fetch_order_book("ETH/USDT")
         ticker = (await client.fetch_tickers())["ETH/USDT"]
         assert book["bids"][0][0] == ticker["bid"] < ticker["ask"] == book["asks"][0][0]
+        of_swap = (await client.fetch_tickers(["BTC/USDT:USDT"]))["BTC/USDT:USDT"]
+        assert (of_swap["last"], of_swap["bid"]) == (pytest.approx(candles[-1][4]), None), "as Binance tells of swaps"
+        quoted = (await client.fetch_bids_asks(["BTC/USDT:USDT"]))["BTC/USDT:USDT"]
+        assert quoted["bid"] < of_swap["last"] < quoted["ask"]
         funding = await client.fetch_funding_rate_history("BTC/USDT:USDT", since=NOW_MS - 24 * HOUR_MS)
         assert [row["timestamp"] % (8 * HOUR_MS) for row in funding] == [0, 0, 0]
         assert await client.fetch_time() == NOW_MS

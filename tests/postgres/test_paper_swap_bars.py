@@ -4,8 +4,10 @@ import math
 from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
+from pathlib import Path
 
 import numpy as np
+import pyarrow.feather as feather
 import pytest
 
 from mastertrade.backtest import twin
@@ -15,7 +17,7 @@ from mastertrade.backtest.result import ExitReason, Rules, Simulated
 from mastertrade.domain.orders import OrderStatus, Side
 from mastertrade.exchanges.paper_margin import Tier
 from mastertrade.exchanges.paper_swaps import FundingRate
-from mastertrade.market_data_service.source import to_milliseconds
+from mastertrade.market_data_service.source import to_datetime, to_milliseconds
 from mastertrade.quant.bars import Bars
 from mastertrade.quant.costs import Costs
 from mastertrade.shared.postgres_manager import PostgresManager
@@ -235,13 +237,14 @@ class Walk:
         held[-11:] = 0.0
         return cls(bars, held)
 
-    def in_a_backtest(self, terms: Terms, funding: Funding | None = None) -> Simulated:
-        rules = Rules(lot=0.001, tick=0.01)
+    def in_a_backtest(self, terms: Terms, funding: Funding | None = None, tick: float = 0.01) -> Simulated:
+        rules = Rules(lot=0.001, tick=tick)
         return twin.simulate([prepare(BTC, self.bars, self.targets, terms, rules=rules, funding=funding)], terms)
 
     async def on_paper(self, desk: SwapDesk, quantity: Decimal) -> None:
         """Each change of the target is ordered at its close."""
         for bar in range(len(self.bars)):
+            desk.clock.advance(to_datetime(int(self.bars.time[bar])))
             prices = tuple(float(getattr(self.bars, one)[bar]) for one in ("open", "low", "high", "close"))
             await desk.bar(prices)  # type: ignore[arg-type]
             before = self.targets[bar - 1] if bar else 0.0
@@ -281,6 +284,39 @@ async def test_paper_trades_and_settles_as_a_backtest_does_on_the_same_bars_and_
     assert sum(map(bool, of_a_trade)) > 2
     assert [float(-amount) for amount in of_a_trade] == pytest.approx([trade.funding for trade in trades], abs=1e-6)
     assert float(sum(fill.commission for fill in fills)) == pytest.approx(sum(trade.fees for trade in trades), abs=1e-5)
+    assert float(await desk.wallet()) == pytest.approx(tested.equity[-1], abs=1e-4)
+
+
+async def test_days_of_a_real_perpetual_cost_and_settle_on_paper_what_they_do_in_a_backtest(
+    database: PostgresManager, real_data: Path
+) -> None:
+    folder = real_data / "perps" / "bybit_2025-09"
+    if not folder.is_dir():
+        pytest.skip(f"{folder} holds no perpetual with its funding rates")
+    candles = feather.read_table(folder / "BNB_USDT_USDT-5m-futures.feather").to_pydict()
+    told = feather.read_table(folder / "BNB_USDT_USDT-1h-funding_rate.feather").to_pydict()
+    count, first = 600, 2_000
+    columns = {
+        name: np.array(candles[name][first : first + count]) for name in ("open", "low", "high", "close", "volume")
+    }
+    opened = candles["date"][first : first + count]
+    draw = np.random.default_rng(8)
+    targets = np.repeat(draw.choice([-1.0, 0.0, 1.0], count // 40), 40)
+    targets[-41:] = 0.0
+    walk = Walk(Bars(interval_s=300, time=np.array([to_milliseconds(one) for one in opened]), **columns), targets)
+    settled = [
+        (time, rate) for time, rate in zip(told["date"], told["open"], strict=True) if opened[0] < time <= opened[-1]
+    ]
+    assert len(settled) >= 6
+    funding = Funding(time=[to_milliseconds(time) for time, _ in settled], rate=[rate for _, rate in settled])
+    terms = Terms(costs=COSTS, cash=10_000.0, sizing=Sizing.quantity(20.0), margin=Margin(leverage=3.0), shorts=True)
+    tested = walk.in_a_backtest(terms, funding)
+    desk = await open_swaps(database, cash="10000", leverage=3, costs=COSTS, start=opened[0])
+    desk.rules.rates[1] = [FundingRate(time, Decimal(str(rate))) for time, rate in settled]
+    await walk.on_paper(desk, Decimal(20))
+    paid = [one.amount for one in (await desk.venue.funding("", [])).payments]
+    assert len(paid) > 2
+    assert float(-sum(paid)) == pytest.approx(sum(trade.funding for trade in tested.trades), abs=1e-6)
     assert float(await desk.wallet()) == pytest.approx(tested.equity[-1], abs=1e-4)
 
 

@@ -205,8 +205,7 @@ async def _open_live(stack: AsyncExitStack, asked: Asked, database: OpenDatabase
     url = (row.keys.url if row is not None and row.keys is not None else asked.url) or None
     kind = row.account.kind if row is not None else asked.kind
     quote = row.account.quote_asset if row is not None else _quote(asked.symbols)
-    symbols = _symbols(asked.symbols, quote, kind)
-    _require_quote(symbols, quote, kind, asked.account)
+    symbols = symbols_of(asked.symbols, quote, kind, asked.account)
     owner = row.account.name if row is not None else f"paper {venue}{_swaps(kind)} live"
     strategies = _strategies(owner, symbols, asked, is_paper=row is None)
     budget = request_budget(database.manager, settings)
@@ -249,20 +248,19 @@ def _quote(symbols: Sequence[str]) -> str:
     return split_symbol(symbol_of(symbols[0]))[1] if symbols else "USDT"
 
 
-def _symbols(asked: Sequence[str], quote: str, kind: InstrumentKind) -> list[str]:
-    """Of an account for swaps ``BTC/USDT`` is the swap of that name."""
+def symbols_of(asked: Sequence[str], quote: str, kind: InstrumentKind, account: str) -> list[str]:
+    """The markets that were asked for, or the usual ones; of an account for swaps ``BTC/USDT`` is the swap of that
+    name. UsageError for one that the account cannot trade."""
     symbols = [symbol_of(one) for one in asked] or [f"{base}/{quote}" for base in USUAL if base != quote]
-    is_swap = kind is InstrumentKind.SWAP
-    return [f"{one}:{split_symbol(one)[1]}" if is_swap and ":" not in one else one for one in symbols]
-
-
-def _require_quote(symbols: Sequence[str], quote: str, kind: InstrumentKind, account: str) -> None:
+    if kind is InstrumentKind.SWAP:
+        symbols = [one if ":" in one else f"{one}:{split_symbol(one)[1]}" for one in symbols]
     what = "swaps that settle in that" if kind is InstrumentKind.SWAP else "spot markets of that"
     for symbol in symbols:
         parts = parse_symbol(symbol)
         if (parts.quote, parts.kind) != (quote, kind) or parts.settle not in (None, quote):
             whose = f"account {account} counts in {quote}" if account else f"the first one is paid in {quote}"
             raise UsageError(f"--symbol {symbol}: {whose}, and {what} are traded; name others")
+    return symbols
 
 
 def _strategies(owner: str, symbols: Sequence[str], asked: Asked, *, is_paper: bool) -> list[StrategyPlan]:

@@ -26,6 +26,8 @@ HTML: Final = "<html><head><title>503</title></head><body>The service is unavail
 MOST_ROWS: Final = 1_000
 MOST_ROWS_OF_SWAPS: Final = 1_500
 HOUR_MS: Final = 3_600_000
+SPOT_ALONE: Final = frozenset({"prevClosePrice", "bidPrice", "bidQty", "askPrice", "askQty"})
+"""Fields of a ticker of 24 hours that Binance does not tell of swaps; ccxt knows by them which of the two it reads."""
 
 Answer = Callable[[web.Request, int], Any]
 
@@ -213,11 +215,14 @@ class Routes:
     def _tickers(self, request: web.Request, now_ms: int) -> Any:
         markets, is_one = self._chosen(request)
         rows = [ticker(market, now_ms, last_trade_id(market, now_ms)) for market in markets]
+        if _is_of_swaps(request):
+            rows = [{name: value for name, value in row.items() if name not in SPOT_ALONE} for row in rows]
         return rows[0] if is_one else rows
 
     def _book_tickers(self, request: web.Request, now_ms: int) -> Any:
         markets, is_one = self._chosen(request)
-        rows = [book_ticker(market, now_ms) for market in markets]
+        time = {"time": now_ms} if _is_of_swaps(request) else {}
+        rows = [book_ticker(market, now_ms) | time for market in markets]
         return rows[0] if is_one else rows
 
     def _prices(self, request: web.Request, now_ms: int) -> Any:
@@ -259,6 +264,10 @@ class Routes:
             for market in markets
         ]
         return rows[0] if is_one else rows
+
+
+def _is_of_swaps(request: web.Request) -> bool:
+    return request.path.startswith("/fapi")
 
 
 def _listed(market: LocalMarket, *, is_swap: bool) -> dict[str, Any]:
@@ -333,7 +342,7 @@ def _whole(request: web.Request, name: str) -> int | None:
 def _limit(request: web.Request, default: int, *, most: int | None = None) -> int:
     """What is beyond the venue's page is cut to it, as Binance does."""
     if most is None:
-        most = MOST_ROWS_OF_SWAPS if request.path.startswith("/fapi") else MOST_ROWS
+        most = MOST_ROWS_OF_SWAPS if _is_of_swaps(request) else MOST_ROWS
     limit = _whole(request, "limit")
     return max(1, min(most, default if limit is None else limit))
 
