@@ -15,6 +15,7 @@ from mastertrade.domain.strategy import Strategy, StrategyStatus
 from mastertrade.exchanges.exchange import Venue
 from mastertrade.exchanges.paper import PaperVenue
 from mastertrade.exchanges.paper_quotes import PaperQuotes
+from mastertrade.exchanges.price_watch import PriceWatch, PriceWatcher
 from mastertrade.exchanges.request_budget import RequestBudget
 from mastertrade.market_data_service.bar_source import DatabaseBars
 from mastertrade.market_data_service.config import MarketDataSettings
@@ -175,6 +176,8 @@ class Platform:
     venue: Venue | None
     quotes: PaperQuotes | None
     funding: LiveFunding | None
+    traded: Mapping[str, int]
+    """Its instruments by symbol."""
     account: Account
     strategies: tuple[Strategy, ...]
 
@@ -186,7 +189,14 @@ class Platform:
         return [subscription for service in self.services() for subscription in service.subscriptions()]
 
     def helpers(self) -> list[Service]:
-        return [self.housekeeping, *(one for one in (self.quotes, self.funding) if one is not None)]
+        others = (self.quotes, self.funding, self.price_watch(self.risk, self.strategy))
+        return [self.housekeeping, *(one for one in others if one is not None)]
+
+    def price_watch(self, *watchers: PriceWatcher) -> PriceWatch | None:
+        """Lets stops and triggers act between two closes of a live market."""
+        if self.plan.present is None:
+            return None
+        return PriceWatch(clock=self.clock, feed=self.plan.present, ids=self.traded, watchers=watchers)
 
     async def play(self) -> PlayReport:
         """Move the market until the source or the plan ends, or the service is stopped, and everyone has acted."""
@@ -260,7 +270,10 @@ async def open_service(
         service = next(one for one in platform.services() if one.name == name)
         is_executor = service is platform.executor
         own = [*service.subscriptions(), *([paper] if is_executor else [])]
-        for one in (service, *([platform.quotes] if is_executor and platform.quotes is not None else [])):
+        helper: Service | None = platform.quotes if is_executor else None
+        if service is platform.risk or service is platform.strategy:
+            helper = platform.price_watch(service)
+        for one in (service, *([] if helper is None else [helper])):
             stack.push_async_callback(one.stop)
             await one.start()
         stack.push_async_callback(platform.bus.stop)
@@ -316,6 +329,7 @@ async def _build(
         account_ids=[account.id],
     )
     here = plan.traded(instruments)
+    ids = {symbol: one.id for symbol, one in here.items()}
     executor = OrderExecutor(
         settings=settings.executor,
         clock=clock,
@@ -338,8 +352,9 @@ async def _build(
         arbitrage=ArbitrageService(settings=settings.arbitrage, clock=clock, bus=bus, manager=manager),
         housekeeping=Housekeeping(clock=clock, bus=bus),
         venue=venue,
-        quotes=_quotes(plan, clock, venue, {symbol: one.id for symbol, one in here.items()}, executor),
+        quotes=_quotes(plan, clock, venue, ids, executor),
         funding=_funding(plan, clock, manager, list(here)),
+        traded=ids,
         account=account,
         strategies=await _open_strategies(strategy, plan, account, list(here)),
     )

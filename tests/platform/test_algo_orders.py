@@ -14,11 +14,17 @@ import pytest
 from mastertrade.domain.orders import Terms
 from mastertrade.domain.strategy import SignalType
 from mastertrade.doors import algo_orders, manual_orders
+from mastertrade.exchanges.market_feed import TickerRow
+from mastertrade.exchanges.price_watch import moment
+from mastertrade.market_data_service.bar_source import DatabaseBars
 from mastertrade.market_data_service.source import to_milliseconds
+from mastertrade.messaging.postgres import PostgresBus
 from mastertrade.plans import Plan
 from mastertrade.quant.bars import Bars
+from mastertrade.shared.clock import ReplayClock
 from mastertrade.shared.errors import NotFound, Refused, UsageError
 from mastertrade.shared.postgres_manager import PostgresManager
+from mastertrade.strategy_service.algos.keeper import AlgoKeeper
 from mastertrade.strategy_service.algos.models import AlgoKind, Rules, Watch
 from mastertrade.strategy_service.manual import Wish
 from tests.platform.walk_laws import broken_laws
@@ -81,6 +87,21 @@ class Floor:
         )
         return [tuple(row.values()) for row in rows]
 
+    async def moves(self, venue: str, price: float) -> list[str]:
+        """A price between two closes; the markets that are waited for after it."""
+        bars, bus = DatabaseBars(self.db), PostgresBus(self.db, clock=ReplayClock(START))
+        at = await self.db.fetchval("SELECT max(marked_at) FROM account_marks") + timedelta(seconds=1)
+        instrument = await self.db.fetchval(
+            "SELECT id FROM instruments WHERE venue = $1 AND symbol = 'BTC/USDT'", venue
+        )
+        row = TickerRow(symbol="BTC/USDT", time_ms=None, bid=None, ask=None, last=repr(price), base_volume=None)
+        candle = moment(instrument, venue, row, at)
+        assert candle is not None
+        keeper = AlgoKeeper(bus=bus, bars=bars)
+        async with self.db.transaction() as tx:
+            await keeper.on_prices([candle], tx, at=at)
+        return await keeper.watched_symbols(self.db, venue)
+
     async def held(self) -> Decimal:
         found = await self.db.fetchval("SELECT sum(quantity) FROM strategy_positions WHERE status = 'open'")
         return found or Decimal(0)
@@ -136,6 +157,24 @@ async def test_a_bracket_buys_and_sells_at_its_target(floor: Floor) -> None:
     status, outcome = await floor.row(id)
     assert (status, "target at 20200: the market was at 20240" in outcome) == ("done", True)
     assert await floor.held() == 0
+    assert await broken_laws(floor.db) == []
+
+
+@pytest.mark.parametrize("floor", [QUIET], indirect=True)
+async def test_a_price_between_two_closes_triggers_and_leaves_no_other_trace(floor: Floor) -> None:
+    await floor.play(3)
+    id = await floor.place(AlgoKind.BRACKET, watching(trail=1, target=PRICE * 1.05))
+    twap = await floor.place(AlgoKind.TWAP, Rules(over_s=3_600, slices=4), quantity=Decimal("0.012"))
+    await floor.play(8)
+    progress = "SELECT progress FROM algo_orders WHERE id = $1"
+    before = [await floor.db.fetchval(progress, one) for one in (id, twap)]
+    assert await floor.moves("binance", PRICE * 1.04) == ["BTC/USDT"]
+    assert [await floor.db.fetchval(progress, one) for one in (id, twap)] == before, "a trail moves with whole bars"
+    assert await floor.moves("binance", PRICE * 1.05) == []
+    assert (await floor.db.fetchval(progress, id))["hit"] == "target at 21000: the market was at 21000"
+    await floor.play(12)
+    assert [one[0] for one in await floor.orders(id)] == ["BUY", "SELL"]
+    assert (await floor.row(id))[0] == "done"
     assert await broken_laws(floor.db) == []
 
 

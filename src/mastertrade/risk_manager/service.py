@@ -1,7 +1,7 @@
 """The risk manager: a verdict for every signal, a reservation for every approval, marks for the book, the halt."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -17,6 +17,7 @@ from mastertrade.domain.events import (
     SignalRaised,
     TradingStateChanged,
 )
+from mastertrade.domain.market import Candle
 from mastertrade.domain.orders import ApprovedOrder
 from mastertrade.domain.risk import Check, Disposition, TradingMode, TradingState, Verdict
 from mastertrade.domain.strategy import Signal
@@ -203,6 +204,17 @@ class RiskManager(Service):
         await self._stops.look(tx, event.candles, at=closed_at)
         await self._guards.after_close(tx, event.venues, at=closed_at, now=self._clock.now())
         await self._exits.ask(tx, at=closed_at, timeframe_s=event.interval_s, venues=event.venues)
+
+    async def watched_symbols(self, venue: str) -> Sequence[str]:
+        """The markets of live stops, whose price between two closes matters."""
+        return await self._stops.symbols(self._manager, venue)
+
+    async def on_prices(self, prices: Sequence[Candle]) -> None:
+        """What a stop meets between two closes counts at once. ``prices`` are bars of a moment."""
+        async with self._manager.transaction() as tx:
+            at = self._clock.now()
+            if await self._stops.look(tx, prices, at=at, moves=False):
+                await self._exits.ask(tx, at=at, timeframe_s=AT_ONCE_S, venues=sorted({one.venue for one in prices}))
 
     async def on_exits_wanted(self, event: ExitsWanted, tx: Transaction) -> None:
         """At once; what cannot be asked for now is asked for at the next close."""

@@ -89,20 +89,27 @@ class StopKeeper:
             **names,
         )
 
-    async def look(self, tx: Transaction, candles: Sequence[Candle], *, at: datetime) -> int:
-        """Move the stops of these markets, and want the exit of each that was hit. Returns how many were."""
+    async def symbols(self, db: Database, venue: str) -> list[str]:
+        """Of the live stops at this venue."""
+        return [row["symbol"] for row in await QUERIES.fetch(db, "stopped_symbols", venue=venue)]
+
+    async def look(self, tx: Transaction, candles: Sequence[Candle], *, at: datetime, moves: bool = True) -> int:
+        """Move the stops of these markets, and want the exit of each that was hit. Returns how many were. Prices of a
+        moment only hit: a stop that moved within a bar would then be held against what the bar met before."""
         closed = {one.instrument_id: one for one in candles}
         rows = await QUERIES.fetch(tx, "live_stops", instruments=list(closed), at=at)
-        moves, hits = [], 0
+        found, hits = [], 0
         for row in rows:
-            move = await self._look_at(tx, row, closed[row["instrument_id"]], at)
-            moves += [move] if move is not None else []
+            move = await self._look_at(tx, row, closed[row["instrument_id"]], at, moves=moves)
+            found += [move] if move is not None else []
             hits += move is not None and move["is_triggered"]
-        if moves:
-            await QUERIES.execute(tx, "move_stops", moves=moves, at=at)
+        if found:
+            await QUERIES.execute(tx, "move_stops", moves=found, at=at)
         return hits
 
-    async def _look_at(self, tx: Transaction, row: Row, candle: Candle, at: datetime) -> dict[str, Any] | None:
+    async def _look_at(
+        self, tx: Transaction, row: Row, candle: Candle, at: datetime, *, moves: bool
+    ) -> dict[str, Any] | None:
         """What changed about a stop; None for nothing. Of the bar a position was opened in only the close counts: what
         came before it was not its own."""
         stop = _stop(row)
@@ -112,6 +119,8 @@ class StopKeeper:
         if is_hit(stop, market, wild=self._wild):
             await self._trigger(tx, row, stop, market, at)
             return _move(row, stop, market, is_triggered=True)
+        if not moves:
+            return None
         moved = follow(stop, market, at=at)
         if moved.price == stop.price and (moved.best == stop.best or stop.config.stop_type is StopLossType.FIXED):
             return None

@@ -9,14 +9,20 @@ SELECT (SELECT p.stop_price FROM orders o JOIN approvals p ON p.id = o.approval_
 SELECT attach_stop(:account_id, :strategy_id, :instrument_id, :type, :stop_price, :config, :metadata, :at);
 
 -- name: live_stops
--- Why: the stops of these markets; all of them are read again at every close, so that a restart forgets none.
+-- Why: the stops of these markets; all of them are read again at every close, so that a restart forgets none. Locked: of two who
+-- look at the same time the second finds what the first made of them.
 SELECT s.id, s.side = 'long' AS is_long, s.stop_type, s.entry_price AS entry, s.stop_price AS price, s.config, s.metadata,
        CASE s.side WHEN 'long' THEN coalesce(s.highest_price, s.entry_price) ELSE coalesce(s.lowest_price, s.entry_price) END
        ::numeric AS best, s.created_at AS opened_at, s.instrument_id, s.symbol, p.account_id, p.strategy_id, p.quantity, i.tick_size
   FROM stop_losses s JOIN risk_positions p ON p.id = s.position_id AND p.status = 'open'
   JOIN instruments i ON i.id = s.instrument_id
  WHERE s.status = 'active' AND s.instrument_id = ANY(:instruments::int[]) AND s.created_at <= :at::timestamptz
- ORDER BY s.id LIMIT 10000;
+ ORDER BY s.id LIMIT 10000 FOR UPDATE OF s;
+
+-- name: stopped_symbols
+-- Why: between two closes only markets with a live stop are asked for their price.
+SELECT DISTINCT s.symbol FROM stop_losses s JOIN instruments i ON i.id = s.instrument_id AND i.venue = :venue
+ WHERE s.status = 'active' ORDER BY s.symbol LIMIT 1000;
 
 -- name: move_stops
 -- Why: every stop that moved or was hit in this minute, in one call.

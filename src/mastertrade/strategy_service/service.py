@@ -7,6 +7,7 @@ from itertools import groupby
 from uuid import UUID
 
 from mastertrade.domain.events import AlgoOrderChanged, CandlesClosed, Event, OrderFilled, OrderUpdated, SignalRaised
+from mastertrade.domain.market import Candle
 from mastertrade.messaging.bus import Bus, Handler, Subscription
 from mastertrade.quant.bars import Bars, BarSource
 from mastertrade.quant.columns import together
@@ -46,6 +47,7 @@ class StrategyService:
         self._clock = clock
         self._bus = bus
         self._templates = templates
+        self._manager = manager
         self._history = BarHistory(bars)
         self._database = StrategyPostgresDatabase()
         self._algos = AlgoKeeper(bus=bus, bars=bars, account_ids=account_ids)
@@ -83,6 +85,15 @@ class StrategyService:
             await self._database.record_evaluations(tx, evaluations, at=self._clock.now())
             await self._raise_signals(evaluations, event, tx)
         await self._algos.on_candles(event, tx, at=max(close, self._clock.now()))
+
+    async def watched_symbols(self, venue: str) -> Sequence[str]:
+        """The markets of algo orders that wait for a price."""
+        return await self._algos.watched_symbols(self._manager, venue)
+
+    async def on_prices(self, prices: Sequence[Candle]) -> None:
+        """What such an order meets between two closes counts at once. ``prices`` are bars of a moment."""
+        async with self._manager.transaction() as tx:
+            await self._algos.on_prices(prices, tx, at=self._clock.now())
 
     async def on_order(self, event: OrderUpdated | OrderFilled, tx: Transaction) -> None:
         await self._algos.on_order(event, tx, at=self._clock.now())

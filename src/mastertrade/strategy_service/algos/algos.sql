@@ -13,6 +13,13 @@ SELECT a.id, a.kind, a.account_id, a.strategy_id, a.instrument_id, a.side, a.qua
    AND (:account_ids::uuid[] IS NULL OR a.account_id = ANY(:account_ids)) AND a.began_at <= :at::timestamptz
  ORDER BY a.id LIMIT 10000 FOR UPDATE OF a;
 
+-- name: algo_watched_symbols
+-- Why: between two closes only markets are asked for their price in which an order waits for one.
+SELECT DISTINCT i.symbol FROM algo_orders a JOIN instruments i ON i.id = a.instrument_id AND i.venue = :venue
+ WHERE a.ended_at IS NULL AND a.kind IN ('trigger', 'bracket') AND coalesce(a.progress ->> 'hit', '') = ''
+   AND (:account_ids::uuid[] IS NULL OR a.account_id = ANY(:account_ids))
+ ORDER BY i.symbol LIMIT 1000;
+
 -- name: algo_of_order
 -- Why: an order that ended may be one that an algo order waits for.
 SELECT t.algo_order_id FROM algo_order_steps t JOIN orders o ON o.id = :order_id

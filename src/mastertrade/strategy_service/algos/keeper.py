@@ -15,7 +15,7 @@ from mastertrade.domain.orders import ORDINARY, OrderStatus, Side, Terms, TimeIn
 from mastertrade.domain.strategy import SignalType
 from mastertrade.messaging.bus import Bus
 from mastertrade.quant.bars import BarSource
-from mastertrade.shared.postgres_manager import Row, Transaction
+from mastertrade.shared.postgres_manager import Database, Row, Transaction
 from mastertrade.shared.queries import load_queries
 from mastertrade.shared.serialization import parse_datetime
 from mastertrade.strategy_service.algos.deciding import Situation, decide
@@ -53,6 +53,19 @@ class AlgoKeeper:
         for row in await self._at_work(tx, at, instruments=list(closed)):
             await self._look(tx, row, await self._seen(row, closed[row["instrument_id"]]), at)
 
+    async def watched_symbols(self, db: Database, venue: str) -> list[str]:
+        """Markets of this venue whose price some algo order waits for."""
+        rows = await QUERIES.fetch(db, "algo_watched_symbols", venue=venue, account_ids=self._account_ids)
+        return [row["symbol"] for row in rows]
+
+    async def on_prices(self, prices: Sequence[Candle], tx: Transaction, *, at: datetime) -> None:
+        """Bars of a moment, for those that wait for a price alone. What goes in parts, or is asked for again, takes its
+        time by whole bars."""
+        now = {one.instrument_id: one for one in prices}
+        for row in await self._at_work(tx, at, instruments=list(now)):
+            if _waits_for_a_price(row):
+                await self._look(tx, row, _moment(now[row["instrument_id"]]), at, is_moment=True)
+
     async def on_order(self, event: OrderUpdated | OrderFilled, tx: Transaction, *, at: datetime) -> None:
         if event.status.is_final:
             id = await QUERIES.fetchval(tx, "algo_of_order", order_id=event.order_id)
@@ -73,7 +86,11 @@ class AlgoKeeper:
             tx, "algo_orders_at_work", instruments=instruments, id=id, account_ids=self._account_ids, at=at
         )
 
-    async def _look(self, tx: Transaction, row: Row, seen: Seen | None, at: datetime) -> None:
+    async def _look(
+        self, tx: Transaction, row: Row, seen: Seen | None, at: datetime, *, is_moment: bool = False
+    ) -> None:
+        """A moment triggers or leaves no trace: a trail that moved within a bar would be held against what the bar met
+        before."""
         if row["close"] is None:
             return
         children = [_child(one) for one in await QUERIES.fetch(tx, "algo_children", ids=[row["id"]])]
@@ -86,14 +103,18 @@ class AlgoKeeper:
         )
         algo = read_algo(row)
         decision = decide(Situation(algo=algo, children=children, seen=seen, held=held, at=at))
-        progress = decision.progress if seen is None else replace(decision.progress, seen_until=seen.ends)
+        if is_moment and decision.raises is None and not decision.cancels:
+            return
+        known_until = algo.progress.seen_until if seen is None or is_moment else seen.ends
+        progress = replace(decision.progress, seen_until=known_until)
         for order_id in decision.cancels:
             reason = decision.outcome or f"{algo.kind} {str(algo.id)[:8]} has another order in its place"
             await QUERIES.fetchval(
                 tx, "algo_cancel", order_id=order_id, reason=reason, actor=f"algo order {algo.id}", at=at
             )
         if decision.raises is not None:
-            await self._raise(tx, row, decision.raises, at)
+            price = float(seen.close) if is_moment and seen is not None else row["close"]
+            await self._raise(tx, row, decision.raises, price, at)
         if (progress, decision.status) != (algo.progress, algo.status):
             await QUERIES.execute(
                 tx,
@@ -106,7 +127,7 @@ class AlgoKeeper:
             )
         self._tell(row, decision)
 
-    async def _raise(self, tx: Transaction, row: Row, wanted: Wanted, at: datetime) -> None:
+    async def _raise(self, tx: Transaction, row: Row, wanted: Wanted, price: float, at: datetime) -> None:
         place = Place(
             at=at,
             account_id=row["account_id"],
@@ -118,7 +139,7 @@ class AlgoKeeper:
             lot=row["lot_size"],
             tick=row["tick_size"],
             min_notional=row["min_notional"],
-            price=row["close"],
+            price=price,
         )
         evidence: dict[str, float | str] = {
             "by_hand": row["actor"],
@@ -169,6 +190,16 @@ class AlgoKeeper:
     def _tell(self, row: Row, decision: Decision) -> None:
         if decision.status in ENDED:
             log.info("%s of %s %s: %s", row["kind"], row["symbol"], decision.status, decision.outcome)
+
+
+def _waits_for_a_price(row: Row) -> bool:
+    kind = AlgoKind(row["kind"])
+    return kind in (AlgoKind.TRIGGER, AlgoKind.BRACKET) and not Progress.from_json(row["progress"]).hit
+
+
+def _moment(price: Candle) -> Seen:
+    value, at = Decimal(repr(price.close)), price.open_time
+    return Seen(begins=at, ends=at, high=value, low=value, close=value, volume=Decimal(0))
 
 
 def read_algo(row: Mapping[str, Any]) -> AlgoOrder:
