@@ -19,7 +19,15 @@ from mastertrade.exchanges.exchange import VenueOrder, VenueRefused
 from mastertrade.shared.errors import DependencyDown
 from tests.contracts.answering_venue import OUR_ID, START, START_MS, Booth, Trouble, booth
 from tests.contracts.broken_answers import Broken, as_told, broken, spoken, whole
-from tests.contracts.swap_answers import BINANCE_SWAP_TRADE, LIVES_AT, NAMES, OPEN_AT, SHAPES_AT
+from tests.contracts.swap_answers import (
+    BINANCE_SWAP_TRADE,
+    BYBIT_SWAP_TRADE,
+    LIVES_AT,
+    NAMES,
+    OKX_SWAP_TRADE,
+    OPEN_AT,
+    SHAPES_AT,
+)
 from tests.contracts.venue_answers import UUID_OF_OURS, okx_answer
 from tests.contracts.venue_lives import (
     BINANCE_TRADE,
@@ -215,7 +223,9 @@ OTHER_ID: Final[Mapping[str, str]] = {
     OUR_ID: "mt7Gbv3dVn3pCSqUQ0zyRpVZ",
     UUID_OF_OURS: "another",
 }
-OTHER_MARKET: Final[Mapping[str, str]] = {"BTCUSDT": "ETHUSDT", "BTC-USDT": "ETH-USDT", "XBTUSDT": "ETHUSDT"}
+OTHER_MARKET: Final[Mapping[str, str]] = {
+    "BTCUSDT": "ETHUSDT", "BTC-USDT": "ETH-USDT", "BTC-USDT-SWAP": "ETH-USDT-SWAP", "XBTUSDT": "ETHUSDT",
+}  # fmt: skip
 
 
 @EACH
@@ -236,6 +246,8 @@ MOVED: Final[Mapping[str, Callable[[int], Any]]] = {
     "coinbase": lambda at_ms: {"fills": [{**COINBASE_TRADE, "trade_time": iso(at_ms)}], "cursor": ""},
     "kraken": lambda at_ms: kraken_orders("trades", **{"7": {**KRAKEN_TRADE, "time": at_ms // 1000}}),
     "swaps at binance": lambda at_ms: [{**BINANCE_SWAP_TRADE, "time": at_ms}],
+    "swaps at bybit": lambda at_ms: {"retCode": 0, "result": {"list": [{**BYBIT_SWAP_TRADE, "execTime": str(at_ms)}]}},
+    "swaps at okx": lambda at_ms: okx_answer({**OKX_SWAP_TRADE, "ts": str(at_ms)}),
     "okx": lambda at_ms: okx_answer({**OKX_TRADE, "ts": str(at_ms)}),
 }
 """The fill, at another time."""

@@ -77,6 +77,14 @@ BTC = {
 }  # fmt: skip
 
 
+def test_a_lot_of_a_swap_is_of_the_base_asset_though_its_venue_counts_contracts() -> None:
+    swap = {**BTC, "spot": False, "swap": True, "contractSize": "0.01", "precision": {"price": "0.1", "amount": "0.1"}}
+    for symbol, lot in (("BTC/USDT:USDT", "0.001"), ("BTC/USD:BTC", "0.1")):
+        found = venue_market({**swap, "symbol": symbol}, TICK_SIZE)
+        assert found is not None
+        assert (found.instrument.lot_size, found.instrument.contract_size) == (Decimal(lot), Decimal("0.01"))
+
+
 def test_a_market_that_is_no_spot_or_swap_or_has_no_name_of_ours_is_left_out() -> None:
     for change in (
         {"spot": False, "option": True},

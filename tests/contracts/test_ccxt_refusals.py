@@ -135,6 +135,8 @@ PAUSES: Mapping[str, tuple[int, Mapping[str, str], str, float]] = {
     "coinbase": (429, {}, "Too many requests", 5.0),
     "kraken": (429, {"Retry-After": "8"}, '{"error":["EAPI:Rate limit exceeded"]}', 8.0),
     "swaps at binance": (418, {"Retry-After": "90"}, '{"code":-1003,"msg":"Way too many requests."}', 90.0),
+    "swaps at bybit": (429, {"Retry-After": "11"}, '{"retCode":10429,"retMsg":"too many"}', 11.0),
+    "swaps at okx": (429, {"Retry-After": "12"}, '{"code":"50061","msg":"Too many","data":[]}', 12.0),
     "okx": (429, {}, '{"code":"50011","msg":"Too Many Requests","data":[]}', 5.0),
 }
 

@@ -268,5 +268,5 @@ async def test_a_venue_whose_clock_is_far_ahead_is_traded_at() -> None:
     ("venue", "why"), [("kraken", "found for certain"), ("coinbase", "funding"), ("gate", "not known")]
 )
 def test_venues_where_swaps_cannot_be_traded_are_refused_with_the_reason(venue: str, why: str) -> None:
-    with pytest.raises(ConfigurationError, match=f"{why}.*; an account for swaps can be at binance"):
+    with pytest.raises(ConfigurationError, match=f"{why}.*; an account for swaps can be at binance, bybit, okx"):
         CcxtSwapVenue.rules_of(venue)

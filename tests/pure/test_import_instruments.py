@@ -74,6 +74,14 @@ def test_each_exchanges_words_are_understood(
     assert found.contract_size == (100 if entry is OKX_SWAP else 1)
 
 
+def test_a_lot_of_okx_swaps_is_of_the_base_asset() -> None:
+    linear = {**OKX_SWAP, "instId": "BTC-USDT-SWAP", "uly": "BTC-USDT", "settleCcy": "USDT", "ctVal": "0.01"}
+    found = read_instrument(linear | {"lotSz": "0.1"}).instrument
+    assert (found.symbol, found.lot_size, found.contract_size) == (
+        "BTC/USDT:USDT", Decimal("0.001"), Decimal("0.01"),
+    )  # fmt: skip
+
+
 @pytest.mark.parametrize(
     "entry",
     [

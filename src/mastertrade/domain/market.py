@@ -27,7 +27,8 @@ class Instrument:
     """One market of one venue with its trading rules. Fees are fractions of the notional.
 
     A swap is named ``BASE/QUOTE:SETTLE``; one contract of it is ``contract_size`` units of the base asset, or of the
-    quote asset where it settles in the base.
+    quote asset where it settles in the base. Lots are of the base asset also where a venue trades steps of contracts,
+    and contracts where it settles in the base.
     """
 
     id: int

@@ -149,7 +149,7 @@ class BinanceSwaps(Binance, SwapRules):
                     f"binance: its leverage of {symbol} stays at {told['leverage']}, below the account's {leverage}"
                 )
 
-    async def positions(self, client: Any) -> Mapping[str, Decimal]:
+    async def positions(self, client: Any, settle: str) -> Mapping[str, Decimal]:
         told = rows(self.name, await client.fapiPrivateV3GetPositionRisk())
         return held_in(self.name, ((_symbol(client, one.get("symbol")), one.get("positionAmt")) for one in told))
 

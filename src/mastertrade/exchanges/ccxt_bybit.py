@@ -46,6 +46,10 @@ class Bybit(TradesByTime):
         "enableUnifiedAccount": True,
         "recvWindow": USUAL_WINDOW_MS,
     }
+    category: ClassVar[str] = "spot"
+    market_type: ClassVar[str] = "spot"
+    traded: ClassVar[frozenset[str | None]] = frozenset({"Trade", "", None})
+    """Kinds of executions that are trades."""
     longest = timedelta(days=6)
     """It answers for seven days, and a stretch begins a while before it."""
     reach = timedelta(days=729)
@@ -73,20 +77,22 @@ class Bybit(TradesByTime):
         if ticket.type not in (OrderType.MARKET, OrderType.LIMIT):
             raise VenueRefused(f"{self.name}: order type {ticket.type} is not offered; use MARKET or LIMIT")
         asked: dict[str, Any] = {
-            "category": "spot",
+            "category": self.category,
             "symbol": client.market(ticket.symbol)["id"],
             "side": ticket.side.value.capitalize(),
             "orderType": ticket.type.value.capitalize(),
             "qty": f"{ticket.quantity:f}",
             "orderLinkId": ticket.client_order_id,
-            "isLeverage": 0,
+            **self.besides(ticket),
         }
         if ticket.type is OrderType.LIMIT:
             asked |= {"price": f"{ticket.limit_price:f}", **self.terms(ticket.terms)}
-        else:
-            asked["marketUnit"] = "baseCoin"
         told = await client.privatePostV5OrderCreate(asked)
         return {"id": told["result"]["orderId"], "status": "open"}
+
+    def besides(self, ticket: OrderTicket) -> Mapping[str, Any]:
+        """What else an order of this category says."""
+        return {"isLeverage": 0, **({} if ticket.limit_price is not None else {"marketUnit": "baseCoin"})}
 
     async def look_up(self, client: Any, client_order_id: str, symbol: str, number: str | None) -> Told | None:
         """Among those that are open or ended not long ago, then in the history: what moves on meanwhile is there."""
@@ -96,12 +102,12 @@ class Bybit(TradesByTime):
         return await self._one(client, {"orderId": number}, symbol)
 
     async def _one(self, client: Any, named: Mapping[str, str], symbol: str) -> Told | None:
-        asked = {"category": "spot", "symbol": client.market(symbol)["id"], **named}
+        asked = {"category": self.category, "symbol": client.market(symbol)["id"], **named}
         for ask in (client.privateGetV5OrderRealtime, client.privateGetV5OrderHistory):
             found = rows(self.name, await ask(asked), "result", "list")
             ours = [one for one in found if all(one.get(name) == value for name, value in named.items())]
             if ours:
-                return _order(client, ours[0])
+                return self.read_order(client, ours[0])
             if found:
                 raise DependencyDown(f"{self.name} was asked for the order {named} and told others")
         return None
@@ -113,25 +119,27 @@ class Bybit(TradesByTime):
         await self._cancel(client, {"orderId": number}, symbol)
 
     async def _cancel(self, client: Any, named: Mapping[str, str], symbol: str) -> None:
-        asked = {"category": "spot", "symbol": client.market(symbol)["id"], "orderFilter": "Order", **named}
+        asked = {"category": self.category, "symbol": client.market(symbol)["id"], "orderFilter": "Order", **named}
         await client.privatePostV5OrderCancel(asked)
 
     def is_listening(self, message: Any) -> bool:
         return isinstance(message, dict) and message.get("op") == "subscribe" and message.get("success") is True
 
     async def open_orders(self, client: Any, symbols: Sequence[str]) -> list[Told]:
-        asked: dict[str, Any] = {"category": "spot", "openOnly": 0, "limit": ORDERS_A_PAGE}
+        asked: dict[str, Any] = {"category": self.category, "openOnly": 0, "limit": ORDERS_A_PAGE}
         found = [
-            _order(client, one) async for page in self._listed(client.privateGetV5OrderRealtime, asked) for one in page
+            self.read_order(client, one)
+            async for page in self._listed(client.privateGetV5OrderRealtime, asked)
+            for one in page
         ]
         return [one for one in found if one["symbol"] in symbols and one["status"] == "open"]
 
     async def pages(self, client: Any, from_ms: int, to_ms: int | None) -> AsyncIterator[Sequence[Told]]:
-        asked: dict[str, Any] = {"category": "spot", "startTime": from_ms, "limit": TRADES_A_PAGE}
+        asked: dict[str, Any] = {"category": self.category, "startTime": from_ms, "limit": TRADES_A_PAGE}
         if to_ms is not None:
             asked["endTime"] = to_ms
         async for page in self._listed(client.privateGetV5ExecutionList, asked):
-            yield [_trade(client, one) for one in page if one.get("execType") in ("Trade", "", None)]
+            yield [self.read_trade(client, one) for one in page if one.get("execType") in self.traded]
 
     async def _listed(self, ask: Any, asked: Mapping[str, Any]) -> AsyncIterator[Sequence[Mapping[str, Any]]]:
         cursor = ""
@@ -156,16 +164,20 @@ class Bybit(TradesByTime):
     async def rights(self, client: Any) -> KeyRights | None:
         return bybit_rights((await client.privateGetV5UserQueryApi()).get("result") or {})
 
+    def read_order(self, client: Any, told: Mapping[str, Any]) -> Told:
+        """ccxt would work out what has filled from what is left, which is nothing once it was cancelled."""
+        order: Told = client.parse_order(told, client.safe_market(told["symbol"], None, None, self.market_type))
+        return {**order, "filled": told.get("cumExecQty")}
 
-def _order(client: Any, told: Mapping[str, Any]) -> Told:
-    """ccxt would work out what has filled from what is left, which is nothing once it was cancelled."""
-    order: Told = client.parse_order(told, client.safe_market(told["symbol"], None, None, "spot"))
-    return {**order, "filled": told.get("cumExecQty")}
-
-
-def _trade(client: Any, told: Mapping[str, Any]) -> Told:
-    """The fee as it is told: ccxt would work out its asset, and not for every kind of market."""
-    market = client.safe_market(told["symbol"], None, None, "spot")
-    trade: dict[str, Any] = client.parse_trade(told, market)
-    asset = told.get("feeCurrency") or market["base" if told["side"] == "Buy" else "quote"]
-    return {**trade, "fee": {"cost": told.get("execFee") or "0", "currency": client.safe_currency_code(asset)}}
+    def read_trade(self, client: Any, told: Mapping[str, Any]) -> Told:
+        """Price, quantity and fee as they are told: ccxt would take the order's own price for one that is missing, and
+        work out the asset of the fee, and not for every kind of market."""
+        market = client.safe_market(told["symbol"], None, None, self.market_type)
+        trade: dict[str, Any] = client.parse_trade(told, market)
+        asset = told.get("feeCurrency") or market.get("settle") or market["base" if told["side"] == "Buy" else "quote"]
+        told_so = {"price": told.get("execPrice"), "amount": told.get("execQty")}
+        return {
+            **trade,
+            **told_so,
+            "fee": {"cost": told.get("execFee") or "0", "currency": client.safe_currency_code(asset)},
+        }

@@ -96,6 +96,7 @@ class TradesByTime(VenueRules):
     """How far back it tells."""
 
     def __init__(self) -> None:
+        super().__init__()
         self._pager = TimePager(self.name, longest=self.longest, reach=self.reach)
 
     @abstractmethod

@@ -32,15 +32,17 @@ def venue_market(market: Mapping[str, Any], precision_mode: int) -> VenueMarket 
         return None
     rules = _Rules(market)
     precision, limits = market.get("precision") or {}, market.get("limits") or {}
+    size = rules.positive("contract size", market.get("contractSize"), Decimal(1), kind)
+    step = rules.step("lot", precision.get("amount"), precision_mode, _least(limits, "amount"))
     instrument = ListedInstrument(
         symbol=symbol,
         base=parts.base,
         quote=parts.quote,
         kind=kind,
         settle=parts.settle,
-        contract_size=rules.positive("contract size", market.get("contractSize"), Decimal(1), kind),
+        contract_size=size,
         tick_size=rules.step("tick", precision.get("price"), precision_mode, _least(limits, "price")),
-        lot_size=rules.step("lot", precision.get("amount"), precision_mode, _least(limits, "amount")),
+        lot_size=step * size if parts.settle == parts.quote else step,  # a lot is of the base asset
         min_notional=rules.bound("minimum notional", _least(limits, "cost")),
         maker_fee=rules.fee("maker fee", market.get("maker"), is_rebate_possible=True),
         taker_fee=rules.fee("taker fee", market.get("taker"), is_rebate_possible=False),

@@ -3,7 +3,7 @@ details, get account configuration."""
 
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from datetime import timedelta
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from mastertrade.domain.orders import OrderType, Terms, TimeInForce
 from mastertrade.exchanges.ccxt_fills import TradesByTime
@@ -38,6 +38,7 @@ class Okx(TradesByTime):
     """Time-outs (50004), a busy system (50001, 50013, 50026), rate limits (50011), a passed ``expTime`` and "duplicated
     client order ID" (51016) do not say how far the order came."""
     key_parts = ("API key", "secret", "passphrase")
+    kind_of_market: ClassVar[str] = "SPOT"
     longest = timedelta(days=2)
     reach = timedelta(days=89)
 
@@ -98,8 +99,15 @@ class Okx(TradesByTime):
 
     async def _one(self, client: Any, named: Mapping[str, str], symbol: str) -> Told | None:
         told = await client.privateGetTradeOrder({"instId": client.market(symbol)["id"], **named})
-        order: Told = client.parse_order(told["data"][0])
+        return self.read_order(client, told["data"][0])
+
+    def read_order(self, client: Any, told: Mapping[str, Any]) -> Told:
+        order: Told = client.parse_order(told)
         return order
+
+    def read_trade(self, client: Any, told: Mapping[str, Any]) -> Told:
+        trade: Told = client.parse_trade(told)
+        return trade
 
     async def cancel(self, client: Any, client_order_id: str, symbol: str, number: str | None) -> None:
         await client.privatePostTradeCancelOrder({"instId": client.market(symbol)["id"], "clOrdId": client_order_id})
@@ -108,20 +116,20 @@ class Okx(TradesByTime):
         await client.privatePostTradeCancelOrder({"instId": client.market(symbol)["id"], "ordId": number})
 
     async def open_orders(self, client: Any, symbols: Sequence[str]) -> list[Told]:
-        asked = {"instType": "SPOT", "limit": A_PAGE}
+        asked = {"instType": self.kind_of_market, "limit": A_PAGE}
         pages = self._listed(client.privateGetTradeOrdersPending, asked, "ordId")
-        found = [client.parse_order(one) async for page in pages for one in page]
+        found = [self.read_order(client, one) async for page in pages for one in page]
         return [one for one in found if one["symbol"] in symbols]
 
     async def pages(self, client: Any, from_ms: int, to_ms: int | None) -> AsyncIterator[Sequence[Told]]:
         """``begin`` and ``end`` are exclusive."""
-        asked: dict[str, Any] = {"instType": "SPOT", "begin": from_ms - 1, "limit": A_PAGE}
+        asked: dict[str, Any] = {"instType": self.kind_of_market, "begin": from_ms - 1, "limit": A_PAGE}
         if to_ms is not None:
             asked["end"] = to_ms + 1
         is_recent = from_ms > client.nonce() - AT_ONCE_FOR_MS
         ask = client.privateGetTradeFills if is_recent else client.privateGetTradeFillsHistory
         async for page in self._listed(ask, asked, "billId"):
-            yield [client.parse_trade(one) for one in page]
+            yield [self.read_trade(client, one) for one in page]
 
     async def _listed(
         self, ask: Any, asked: Mapping[str, Any], mark: str

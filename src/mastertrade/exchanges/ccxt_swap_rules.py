@@ -40,8 +40,8 @@ class SwapRules(VenueRules):
         asks for no more margin than was reserved."""
 
     @abstractmethod
-    async def positions(self, client: Any) -> Mapping[str, Decimal]:
-        """By our symbol, shorts below 0."""
+    async def positions(self, client: Any, settle: str) -> Mapping[str, Decimal]:
+        """By our symbol, shorts below 0, of all markets that settle in this asset, at least."""
 
     @abstractmethod
     def payments(self, client: Any, from_ms: int, to_ms: int | None) -> AsyncIterator[Sequence[Told]]:
@@ -69,6 +69,7 @@ def payment(venue: str, *, id: Any, symbol: Any, asset: Any, amount: Any, at_ms:
     """One that is paged by time."""
     told = {"id": id, "symbol": symbol, "asset": asset, "amount": amount, "timestamp": at_ms}
     read = Reading(venue, "payment of funding", told)
+    read.text("timestamp")  # what is no number or text may still count as one
     return {
         "id": read.text("id"),
         "order": "",

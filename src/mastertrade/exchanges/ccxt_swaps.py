@@ -11,7 +11,9 @@ from typing import Final, cast
 from mastertrade.domain.market import InstrumentKind, parse_symbol
 from mastertrade.exchanges.ccxt_asking import answered, asking
 from mastertrade.exchanges.ccxt_binance_swaps import BinanceSwaps
+from mastertrade.exchanges.ccxt_bybit_swaps import BybitSwaps
 from mastertrade.exchanges.ccxt_library import short
+from mastertrade.exchanges.ccxt_okx_swaps import OkxSwaps
 from mastertrade.exchanges.ccxt_reading import EPOCH
 from mastertrade.exchanges.ccxt_rules import Credentials, Heard
 from mastertrade.exchanges.ccxt_swap_rules import SwapRules
@@ -23,7 +25,7 @@ from mastertrade.shared.clock import Clock
 from mastertrade.shared.errors import ConfigurationError, DependencyDown
 from mastertrade.shared.logging import redact
 
-SWAP_VENUES: Final[Mapping[str, type[SwapRules]]] = {one.name: one for one in (BinanceSwaps,)}
+SWAP_VENUES: Final[Mapping[str, type[SwapRules]]] = {one.name: one for one in (BinanceSwaps, BybitSwaps, OkxSwaps)}
 NOT_FOR_SWAPS: Final[Mapping[str, str]] = {
     "coinbase": "it does not tell an account what funding its positions paid",
     "kraken": (
@@ -134,7 +136,8 @@ class CcxtSwapVenue(CcxtVenue):
     @answered
     async def positions(self, symbols: Sequence[str]) -> dict[str, Decimal]:
         await self._load()
-        return {symbol: held for symbol, held in (await self._swaps.positions(self._client)).items() if held}
+        told = await self._swaps.positions(self._client, self._settle)
+        return {symbol: held for symbol, held in told.items() if held}
 
     @answered
     async def funding(self, after: str, symbols: Sequence[str]) -> FundingPage:

@@ -62,12 +62,15 @@ SWITCHES: Final[Mapping[str, Switches]] = {
         where="at Bybit under API, Edit",
         read="the key",
         trade="Read-Write, and SPOT Trade of the unified account",
+        trade_swaps="Read-Write, and Orders and Positions of the unified account",
         withdraw="Withdrawal under Wallet",
     ),
     "coinbase": Switches(
         where="at portal.cdp.coinbase.com under API keys", read="View", trade="Trade", withdraw="Transfer"
     ),
-    "okx": Switches(where="at OKX under API, Edit", read="Read", trade="Trade", withdraw="Withdraw"),
+    "okx": Switches(
+        where="at OKX under API, Edit", read="Read", trade="Trade", trade_swaps="Trade", withdraw="Withdraw"
+    ),
 }
 
 
@@ -108,8 +111,8 @@ def kraken_rights(told: Mapping[str, Any]) -> KeyRights:
     )
 
 
-def bybit_rights(told: Mapping[str, Any]) -> KeyRights:
-    """Out of the result of GET /v5/user/query-api."""
+def bybit_rights(told: Mapping[str, Any], *, to_trade: tuple[str, str] = ("Spot", "SpotTrade")) -> KeyRights:
+    """Out of the result of GET /v5/user/query-api. ``to_trade``: the group and the right that trading needs."""
     may = told.get("permissions")
     if not isinstance(may, dict) or told.get("readOnly") is None:
         raise DependencyDown("bybit: its answer on the rights of the key does not tell permissions and readOnly")
@@ -117,7 +120,7 @@ def bybit_rights(told: Mapping[str, Any]) -> KeyRights:
     wallet, ips = set(may.get("Wallet") or ()), told.get("ips")
     return KeyRights(
         may_read=True,
-        may_trade=is_written and "SpotTrade" in (may.get("Spot") or ()),
+        may_trade=is_written and to_trade[1] in (may.get(to_trade[0]) or ()),
         may_withdraw=is_written and "Withdraw" in wallet,
         may_transfer=is_written and bool(wallet - {"Withdraw"}),
         is_bound=bool(ips) and "*" not in ips if isinstance(ips, list) else None,

@@ -172,6 +172,9 @@ def _ruled(parts: SymbolParts, flat: Mapping[str, Any]) -> ReadInstrument:
         return told(name, found if is_fraction else None, otherwise)
 
     size = _positive(_number(flat, ("ctVal", "contractSize", "contract_size"))) if parts.settle else None
+    lot = told("lot", _step(flat, LOTS, LOT_DECIMALS), guess.lot_size)
+    if size and "ctVal" in flat and parts.settle == parts.quote:
+        lot *= size  # OKX counts contracts, and we units of the base asset
     return ReadInstrument(
         instrument=ListedInstrument(
             symbol=str(parts),
@@ -181,7 +184,7 @@ def _ruled(parts: SymbolParts, flat: Mapping[str, Any]) -> ReadInstrument:
             settle=parts.settle,
             contract_size=size or Decimal(1),
             tick_size=told("tick", _step(flat, TICKS, TICK_DECIMALS), guess.tick_size),
-            lot_size=told("lot", _step(flat, LOTS, LOT_DECIMALS), guess.lot_size),
+            lot_size=lot,
             min_notional=told("minimum notional", _bound(_number(flat, MIN_NOTIONALS)), Decimal(0)),
             maker_fee=fee("maker fee", MAKER_FEES, guess.maker_fee, may_be_rebate=True),
             taker_fee=fee("taker fee", TAKER_FEES, guess.taker_fee, may_be_rebate=False),
