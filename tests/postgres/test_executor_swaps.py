@@ -212,3 +212,24 @@ async def test_an_order_whose_margin_is_not_there_is_refused_and_gives_its_reser
     assert row["status"] == "REJECTED"
     assert await bench.wallet() == CASH
     await bench.check()
+
+
+async def test_a_liquidation_of_what_several_strategies_held_is_nobodys_and_stops_the_account(bench: Bench) -> None:
+    await bench.order(Side.SELL, "400")
+    await bench.bar(100)
+    second = new_id(START)
+    await bench.db.execute("INSERT INTO strategies (id, name, type) VALUES ($1, 'second', 'SMA')", second)
+    await replace(bench, strategy=second).order(Side.SELL, "500")
+    await bench.bar(100)
+    await bench.bar(100, high=130)
+    for _ in range(2):
+        bench.clock.advance(bench.clock.now() + timedelta(minutes=2))
+        await bench.executor.sync()
+    assert await bench.venue.positions([BTC]) == {}
+    assert await bench.state() == "broken"
+    row = await bench.db.fetchrow(
+        "SELECT kind, subject, ours, theirs, detail FROM reconciliation_breaks WHERE closed_at IS NULL"
+    )
+    assert row is not None
+    assert tuple(row.values())[:4] == ("claims", BTC, -900, 0)
+    assert "strategies count on -900 BTC/USDT:USDT, the account holds 0" in row["detail"]

@@ -259,6 +259,11 @@ class ExecutorPostgresDatabase:
         rows = await QUERIES.fetch(db, "contracts", account_id=account_id, since=since)
         return {row["symbol"]: row["quantity"] for row in rows}
 
+    async def claimed_contracts(self, db: Database, account_id: UUID, *, since: datetime) -> dict[str, Decimal]:
+        """Of the same swaps what strategies take for theirs."""
+        rows = await QUERIES.fetch(db, "contracts", account_id=account_id, since=since)
+        return {row["symbol"]: row["claimed"] for row in rows}
+
     async def funding_cursor(self, db: Database, account_id: UUID) -> str:
         return await QUERIES.fetchval(db, "funding_cursor", account_id=account_id) or ""
 

@@ -98,7 +98,10 @@ SELECT apply_funding(x.id, :account_id, x.symbol, x.payment_id, x.asset, x.amoun
 
 -- name: contracts
 -- Why: what our books say an account holds of swaps, to be compared with its venue, and where settlements may come.
-SELECT i.symbol, c.quantity, c.updated_at FROM contract_positions c JOIN instruments i ON i.id = c.instrument_id
+SELECT i.symbol, c.quantity, c.updated_at,
+       (SELECT coalesce(sum(signed_quantity(p.side, p.quantity)), 0) FROM strategy_positions p
+         WHERE p.account_id = c.account_id AND p.instrument_id = c.instrument_id AND p.status = 'open')::numeric AS claimed
+  FROM contract_positions c JOIN instruments i ON i.id = c.instrument_id
  WHERE c.account_id = :account_id AND (c.quantity <> 0 OR c.updated_at > :since) ORDER BY i.symbol LIMIT 10000;
 
 -- name: statuses

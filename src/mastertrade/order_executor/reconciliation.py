@@ -29,6 +29,7 @@ class BreakKind(StrEnum):
     MISSING_FILLS = "missing_fills"
     FOREIGN_ORDER = "foreign_order"
     POSITION = "position"
+    CLAIMS = "claims"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,12 +48,14 @@ class Break:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ours:
     """Our active orders, how those ended that the venue still shows as resting, and what our ledger says the account
-    holds: money, and contracts by their market, shorts below 0."""
+    holds: money, and contracts by their market, shorts below 0; ``claimed`` is what strategies take for theirs of these
+    contracts."""
 
     orders: Sequence[Order]
     ended: Mapping[str, OrderStatus]
     balances: Mapping[str, Decimal]
     positions: Mapping[str, Decimal] = field(default_factory=dict)
+    claimed: Mapping[str, Decimal] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,6 +90,11 @@ def _differences(ours: Ours, theirs: Theirs) -> Iterator[Break]:
         if own != told:
             detail = f"our ledger has {own} {symbol}, the venue {told}"
             yield Break(kind=BreakKind.POSITION, subject=symbol, ours=own, theirs=told, detail=detail)
+    for symbol, claimed in ours.claimed.items():
+        own = ours.positions.get(symbol, Decimal(0))
+        if abs(claimed) > abs(own) or claimed * own < 0:
+            detail = f"strategies count on {claimed} {symbol}, the account holds {own}: somebody else closed some of it"
+            yield Break(kind=BreakKind.CLAIMS, subject=symbol, ours=claimed, theirs=own, detail=detail)
     for order in ours.orders:
         if order.client_order_id in theirs.answers:
             yield from _about(order, theirs.answers[order.client_order_id])

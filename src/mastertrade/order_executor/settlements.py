@@ -34,6 +34,11 @@ class Settlements:
         """What our books say the account holds, shorts below 0; with ``since`` also what it held until then."""
         return await self._database.contracts(self._manager, self._account_id, since=since or self._clock.now())
 
+    async def claimed(self) -> dict[str, Decimal]:
+        """What strategies take for theirs of what the account holds, or did not long ago."""
+        since = self._clock.now() - LATE_PAYMENTS
+        return await self._database.claimed_contracts(self._manager, self._account_id, since=since)
+
     async def symbols(self) -> list[str]:
         """Markets in which the account holds something, or did not long ago."""
         return list(await self.contracts(since=self._clock.now() - LATE_PAYMENTS))

@@ -216,6 +216,7 @@ class Watcher:
             ended=ended,
             balances=await self._database.account_totals(self._manager, self._account_id),
             positions=await self._settlements.contracts(),
+            claimed=await self._settlements.claimed(),
         )
         found = compare(ours, Theirs(resting=resting, answers=answers, balances=balances, positions=positions))
         self._is_compared_next = False

@@ -37,7 +37,7 @@ CREATE TABLE IF NOT EXISTS reconciliation_breaks (
 -- squawk-ignore ban-drop-constraint -- what follows allows more
 ALTER TABLE reconciliation_breaks DROP CONSTRAINT IF EXISTS reconciliation_breaks_kind_is_known;
 ALTER TABLE reconciliation_breaks ADD CONSTRAINT reconciliation_breaks_kind_is_known
-    CHECK (kind IN ('balance', 'order_gone', 'order_differs', 'missing_fills', 'foreign_order', 'position'));
+    CHECK (kind IN ('balance', 'order_gone', 'order_differs', 'missing_fills', 'foreign_order', 'position', 'claims'));
 CREATE UNIQUE INDEX IF NOT EXISTS reconciliation_breaks_one_open
     ON reconciliation_breaks (account_id, kind, subject) WHERE closed_at IS NULL;
 CREATE INDEX IF NOT EXISTS reconciliation_breaks_by_account ON reconciliation_breaks (account_id, first_seen DESC);
