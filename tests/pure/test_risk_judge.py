@@ -80,6 +80,7 @@ def case_drawn(seed: int) -> Case:
         "locks": draw.mostly("", "global until tomorrow (cooldown): x"),
         "price": price,
         "market_price": draw.mostly(price, price * 2, None),
+        "usual_price": draw.mostly(price, price * 2, None),
         "orders_this_day": draw.mostly(0, 4_999, 5_000),
         "equity": equity,
         "high_water_mark": equity + draw.part(equity, 0, 0.18),

@@ -101,6 +101,8 @@ def market(**changes: Any) -> MarketNow:
 def test_wide_and_silent_markets_are_locked() -> None:
     assert list(p.by_market(market(), RULES, at=NOW)) == []
     assert list(p.by_market(market(spread_percent=Decimal(1)), RULES, at=NOW)) == []
+    [crossed] = p.by_market(market(spread_percent=Decimal("-0.1")), RULES, at=NOW)
+    assert (crossed.kind, "its bid 0.10 % above its ask" in crossed.reason) == (p.SPREAD, True)
     [wide] = p.by_market(market(spread_percent=Decimal("1.01")), RULES, at=NOW)
     assert (wide.kind, wide.until, wide.reason) == ("spread", NOW + 5 * MINUTE, "BTC/USDT is quoted 1.01 % apart")
     assert list(p.by_market(market(last_close=NOW - 11 * MINUTE), RULES, at=NOW)) == []

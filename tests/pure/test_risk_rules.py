@@ -245,6 +245,8 @@ def holding(**changes: Any) -> Case:
         (entry(locks="global until 2021-09-02 00:00 (cooldown): a stop was hit"), "locks"),
         (entry(market_price=Decimal(47_000)), "price_sanity"),
         (entry(market_price=None), "price_sanity"),
+        (entry(usual_price=Decimal(41_000)), "price_sanity"),
+        (entry(usual_price=Decimal(63_000)), "price_sanity"),
         (entry(orders_this_second=50), "order_rate"),
         (entry(orders_this_minute=200), "order_rate"),
         (entry(orders_this_day=5_000), "order_rate"),

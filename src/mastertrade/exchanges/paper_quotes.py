@@ -10,6 +10,8 @@ from mastertrade.domain.market import Candle
 from mastertrade.exchanges.market_feed import FeedDown, MarketFeed, TickerRow
 from mastertrade.exchanges.paper import PaperVenue
 from mastertrade.shared.clock import Clock
+from mastertrade.shared.errors import BadData
+from mastertrade.shared.exact_numbers import exact_decimal
 from mastertrade.shared.service import Job, Service
 
 log = logging.getLogger(__name__)
@@ -58,10 +60,9 @@ class PaperQuotes(Service):
 
 def quote(id: int, venue: str, row: TickerRow, now: datetime) -> Candle | None:
     """A moment as a bar: it opens in the middle of bid and ask, a resting buy meets the ask and a resting sell the
-    bid. None where the venue names no price."""
-    last = None if row.last is None else Decimal(row.last)
-    bid, ask = (last if price is None else Decimal(price) for price in (row.bid, row.ask))
-    if not bid or not ask:
+    bid. None where the venue names no price, or a bid above its ask: then nobody could trade at either."""
+    bid, ask = (_price(row.last if price is None else price) for price in (row.bid, row.ask))
+    if bid is None or ask is None or not 0 < bid <= ask:
         return None
     middle = float((bid + ask) / 2)
     return Candle(
@@ -76,3 +77,11 @@ def quote(id: int, venue: str, row: TickerRow, now: datetime) -> Candle | None:
         close=middle,
         volume=0.0,
     )
+
+
+def _price(text: str | None) -> Decimal | None:
+    try:
+        return None if text is None else exact_decimal(text)
+    except BadData as error:
+        log.warning("a quote cannot be used: %s", error)
+        return None

@@ -24,6 +24,9 @@ T = TypeVar("T")
 RECONNECT: Final = Backoff(first_s=0.5, longest_s=30.0, jitter=0.5)
 """Pauses between connections that brought nothing; the first message begins anew."""
 
+AHEAD_MS: Final = 5_000
+"""So far a venue's time may run ahead of what it said it was; a bar that opens later closes no other."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LivePace:
@@ -264,7 +267,11 @@ class LiveCandles:
 
     def _take(self, candles: Sequence[LiveCandle]) -> None:
         now = self._clock.now()
+        ahead_ms = to_milliseconds(now + self._offset) + AHEAD_MS
         for candle in candles:
+            if candle.row.time_ms > ahead_ms:
+                log.warning("a bar of the future", extra={"symbol": candle.symbol, "row": str(candle.row)})
+                continue
             key = candle.symbol, candle.row.time_ms
             known = self._pending.get(key)
             if known is None or known.is_final is not True or candle.is_final is True:

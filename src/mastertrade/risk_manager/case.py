@@ -32,6 +32,8 @@ class Case:
     price: Decimal
     price_as_of: datetime
     market_price: Decimal | None
+    usual_price: Decimal | None = None
+    """The median of the market's last closes; None where it has fewer than make one."""
     """The last stored close; None where there is none."""
     orders_this_second: int
     orders_this_minute: int

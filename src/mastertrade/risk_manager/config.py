@@ -118,6 +118,8 @@ class RiskSettings(Settings):
         Decimal(5), gt=0, le=100, validation_alias="MAX_PRICE_DEVIATION_PERCENT"
     )
     """How far a signal's price may be from the market's."""
+    max_price_jump_percent: Decimal = Field(Decimal(20), gt=0, le=100, validation_alias="MAX_PRICE_JUMP_PERCENT")
+    """How far the market's price may be from the median of its last five bars; beyond it three bars must confirm it."""
     max_orders_per_second: Decimal = Field(Decimal(50), ge=1, validation_alias="MAX_ORDERS_PER_SECOND")
     """Approved entries of an account."""
     max_orders_per_minute: Decimal = Field(Decimal(200), ge=1, validation_alias="MAX_ORDERS_PER_MINUTE")

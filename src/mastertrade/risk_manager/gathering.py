@@ -152,6 +152,7 @@ def _case(
         price=price,
         price_as_of=price_as_of,
         market_price=None if close is None else Decimal(repr(close)),
+        usual_price=None if row["usual_close"] is None else Decimal(repr(row["usual_close"])),
         orders_this_second=counts["this_second"],
         orders_this_minute=counts["this_minute"],
         orders_this_day=counts["this_day"],
@@ -193,11 +194,12 @@ def _sizing(row: Row, usual: Sizing) -> Sizing:
 
 
 def _newest_price(signal: Signal, row: Row) -> tuple[Decimal, datetime]:
-    """The last close, or the signal's own price while that is the newer one."""
+    """The last close, or the signal's own price while that is the newer one; it is as old as the market's last bar, for
+    an order by hand names a price that was known at its time, however long before that was made."""
     close, close_time = row["last_close"], row["last_close_time"]
-    if close is not None and close_time > signal.bar_close:
-        return Decimal(repr(close)), close_time
-    return Decimal(repr(signal.price)), signal.bar_close
+    if close is None:
+        return Decimal(repr(signal.price)), signal.bar_close
+    return Decimal(repr(close if close_time > signal.bar_close else signal.price)), close_time
 
 
 def _start_equity(row: Row, name: str, is_same: bool) -> Decimal:

@@ -114,6 +114,9 @@ class Limits:
         Decimal, _Bounds("ATR", "0", "1000", "to the price of liquidation", Tighter.HIGHER)
     ]
     max_price_deviation_percent: Annotated[Decimal, _Bounds("%", "0", "100", "of the signal's price from the market's")]
+    max_price_jump_percent: Annotated[Decimal, _Bounds("%", "0", "100", "of the market's price from its usual one")] = (
+        FAR
+    )
     max_orders_per_second: Annotated[Decimal, _Bounds("orders", "0", "1e6", "approvals of the account")]
     max_orders_per_minute: Annotated[Decimal, _Bounds("orders", "0", "1e6", "approvals of the account")]
     max_orders_per_day: Annotated[Decimal, _Bounds("orders", "0", "1e7", "approvals of the account in 24 hours")]

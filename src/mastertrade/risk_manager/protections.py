@@ -124,6 +124,9 @@ def by_market(market: MarketNow, rules: Protections, *, at: datetime) -> Iterato
     if rules.spread_percent and market.spread_percent is not None and market.spread_percent > rules.spread_percent:
         reason = f"{market.symbol} is quoted {market.spread_percent:.2f} % apart"
         yield Lock(scope=scope, kind=SPREAD, reason=reason, until=at + rules.spread_lock)
+    if market.spread_percent is not None and market.spread_percent < 0:
+        reason = f"{market.symbol} is quoted with its bid {-market.spread_percent:.2f} % above its ask"
+        yield Lock(scope=scope, kind=SPREAD, reason=reason, until=at + rules.spread_lock)
     age = at - market.last_close
     if rules.stale_after and age > rules.stale_after + market.interval:
         reason = f"{market.symbol} has no candle since {_time(market.last_close)}"

@@ -17,7 +17,7 @@ WITH held AS MATERIALIZED (SELECT * FROM holdings_at(:account_id, :now))
 SELECT i.*, a.venue AS account_venue, a.quote_asset, a.kind AS account_kind, a.leverage,
        s.enabled AND coalesce(c.enabled, true) AS strategy_is_enabled,
        coalesce(c.risk_multiplier, 1)::float8 AS risk_multiplier, c.max_position_size,
-       l.close AS last_close, l.close_time AS last_close_time, limits_version() AS limits_version,
+       l.close AS last_close, l.close_time AS last_close_time, u.usual_close, limits_version() AS limits_version,
        (SELECT round(coalesce(sum(h.equity), 0), 10) FROM held h) AS equity,
        h.assets, h.instruments, h.values,
        m.equity AS marked_equity, m.high_water_mark, m.day AS marked_day, m.day_start_equity, m.week_start_equity,
@@ -67,6 +67,12 @@ SELECT i.*, a.venue AS account_venue, a.quote_asset, a.kind AS account_kind, a.l
   LEFT JOIN portfolio_balances q ON q.account_id = a.id AND q.asset = i.quote
   LEFT JOIN portfolio_balances b ON b.account_id = a.id AND b.asset = i.base
   LEFT JOIN LATERAL last_candle(i.id, :now) l ON true
+  LEFT JOIN LATERAL (
+       SELECT CASE WHEN count(*) = 5 THEN percentile_disc(0.5) WITHIN GROUP (ORDER BY k.close) END AS usual_close
+         FROM (SELECT x.close FROM candles x
+                WHERE x.instrument_id = i.id AND x.interval_s = l.interval_s AND x.open_time < l.close_time
+                  AND x.open_time >= l.close_time - make_interval(secs => 30 * l.interval_s)
+                ORDER BY x.open_time DESC LIMIT 5) k) u ON true
  CROSS JOIN LATERAL (
        SELECT count(*)::int AS trades, (count(*) FILTER (WHERE p.realized_pnl > 0))::float8 / nullif(count(*), 0) AS win_rate,
               (avg(p.realized_pnl) FILTER (WHERE p.realized_pnl > 0)

@@ -69,12 +69,54 @@ BEGIN
     SELECT coalesce(jsonb_agg(to_jsonb(c) || jsonb_build_object('id', gen_random_uuid(), 'is_beyond', true)), '[]') FROM conditions c);
 END $$;
 
+-- Of the markets that an account's strategies trade or hold: no bar for three minutes (counted from when its books were last found right,
+-- since what came before nobody waits for), signals refused for their price within five, and bars of the last ten that could not be used.
+CREATE OR REPLACE FUNCTION market_conditions(p_account uuid, p_at timestamptz) RETURNS jsonb LANGUAGE plpgsql STABLE AS $$
+DECLARE
+    v_patience constant interval := interval '3 minutes';
+BEGIN
+    RETURN (
+    WITH wanted AS (
+        SELECT i.id, i.symbol
+          FROM accounts a
+          JOIN strategy_environment_configs c ON c.account_id = a.id AND c.enabled
+          JOIN strategies s ON s.id = c.strategy_id AND s.is_active AND s.enabled
+          JOIN strategy_symbols y ON y.strategy_id = s.id
+          JOIN instruments i ON i.venue = a.venue AND i.symbol = y.symbol
+         WHERE a.id = p_account
+        UNION
+        SELECT p.instrument_id, p.symbol FROM strategy_positions p WHERE p.account_id = p_account AND p.status = 'open'),
+    conditions (alert_type, severity, title, message, symbol, current_value, threshold_value, recommendation) AS (
+        SELECT 'market_silent', 'high', 'a market without news',
+               format('no bar of %s since %s', w.symbol, to_char(max(k.last_close_time) AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS')),
+               w.symbol, extract(epoch FROM p_at - max(k.last_close_time))::float8, extract(epoch FROM v_patience)::float8,
+               'nothing is opened there until bars come again; exits go on'
+          FROM wanted w JOIN series k ON k.instrument_id = w.id JOIN account_states s ON s.account_id = p_account
+         GROUP BY w.id, w.symbol, s.since HAVING greatest(max(k.last_close_time), s.since) <= p_at - v_patience
+        UNION ALL
+        SELECT 'market_doubtful', 'medium', 'signals refused for their price',
+               format('%s: %s', g.symbol, (array_agg(c.detail ORDER BY v.decided_at DESC))[1]), g.symbol, count(*)::float8, 0,
+               'compare with another source; trading goes on by itself once the market is right'
+          FROM verdicts v JOIN signals g ON g.id = v.signal_id JOIN verdict_checks c ON c.verdict_id = v.id
+         WHERE v.decided_at > p_at - interval '5 minutes' AND g.account_id = p_account
+           AND NOT c.passed AND (c.name IN ('price_sanity', 'price_age') OR
+                                 (c.name = 'locks' AND c.detail ~ '\((stale_data|spread|clock_skew)\)'))
+         GROUP BY g.symbol
+        UNION ALL
+        SELECT 'bars_unusable', 'medium', 'bars that cannot be used',
+               format('%s: %s', w.symbol, (array_agg(k.last_error ORDER BY k.updated_at DESC))[1]), w.symbol, count(*)::float8, 0,
+               'nothing is decided on them; compare with the venue'
+          FROM wanted w JOIN coverage_of_requests k ON k.instrument_id = w.id
+         WHERE k.failed && tstzmultirange(tstzrange(p_at - interval '10 minutes', p_at)) GROUP BY w.id, w.symbol)
+    SELECT coalesce(jsonb_agg(to_jsonb(c) || jsonb_build_object('id', gen_random_uuid(), 'is_beyond', true)), '[]') FROM conditions c);
+END $$;
+
 -- Raises, updates and resolves them; what changed, for whoever publishes it.
 CREATE OR REPLACE FUNCTION settle_order_alerts(p_account uuid, p_role text, p_epoch bigint, p_at timestamptz)
 RETURNS TABLE (change text, alert jsonb) LANGUAGE plpgsql AS $$
 BEGIN
     PERFORM require_lease(p_role, p_epoch);
-    RETURN QUERY SELECT s.change, s.alert FROM settle_alerts(p_account, p_at, order_conditions(p_account, p_at), ARRAY[
+    RETURN QUERY SELECT s.change, s.alert FROM settle_alerts(p_account, p_at, order_conditions(p_account, p_at) || market_conditions(p_account, p_at), ARRAY[
         'order_unknown', 'fill_quarantined', 'fill_inferred', 'late_fill', 'position_closed_by_venue', 'books_differ', 'venue_silent',
-        'stream_down', 'algo_order_failed']) s;
+        'stream_down', 'algo_order_failed', 'market_silent', 'market_doubtful', 'bars_unusable']) s;
 END $$;

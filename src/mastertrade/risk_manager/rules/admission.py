@@ -159,7 +159,8 @@ def locks(case: Case, limits: Limits) -> Check:
 
 
 def price_sanity(case: Case, limits: Limits) -> Check:
-    """The signal was raised on a price that the market knows."""
+    """The signal was raised on a price that the market knows, and the market did not just jump there: one bar far from
+    those before it may be anything, and is believed once others confirm it."""
     name, limit = "price_sanity", limits.max_price_deviation_percent
     if case.is_exit:
         return exempt_check(name, limit, "%")
@@ -169,6 +170,10 @@ def price_sanity(case: Case, limits: Limits) -> Check:
         )
     signalled = Decimal(repr(case.signal.price))
     apart = abs(signalled / case.market_price - 1) * 100
+    usual, most = case.usual_price, limits.max_price_jump_percent
+    if apart <= limit and usual is not None and (jump := abs(case.market_price / usual - 1) * 100) > most:
+        detail = f"the market jumped to {number_text(case.market_price)}, its last bars were at {number_text(usual)}"
+        return Check(name=name, value=float(jump), limit=float(most), unit="%", passed=False, detail=detail)
     return Check(
         name=name,
         value=float(apart),
