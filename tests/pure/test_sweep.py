@@ -166,9 +166,12 @@ def test_a_sweep_that_cannot_be_is_refused_before_its_first_trial(call: Callable
         call()
 
 
-def test_batches_leave_every_worker_something_until_the_end() -> None:
+def test_batches_are_large_at_first_and_leave_every_worker_something_until_the_end() -> None:
     trials = as_trials([{}] * 1000, first=0, study_seed=0)
-    assert max(map(len, batches_of(trials, 2))) == 64
+    sizes = [len(batch) for batch in batches_of(trials, 2)]
+    assert sizes == sorted(sizes, reverse=True)
+    assert (sizes[0], len(sizes)) == (128, 24)
+    assert all(size <= max(7, sum(sizes[place:]) / 6) for place, size in enumerate(sizes))
     assert [one for batch in batches_of(trials, 3) for one in batch] == trials
     assert {len(batch) for batch in batches_of(trials[:5], 4)} == {1}
 

@@ -7,7 +7,7 @@ from mastertrade.backtest.samplers import Sampler
 from mastertrade.backtest.trials import Evaluate, Outcome, Trial, Tried, as_trials
 from mastertrade.backtest.workers import Limits, Workers
 
-MOST_OF_A_BATCH: Final = 64
+MOST_OF_A_BATCH: Final = 128
 """Trials a worker takes at once: what they share is computed once, and little is lost when it dies."""
 WAIT_S: Final = 0.5
 
@@ -60,7 +60,7 @@ def run_rounds(pool: Pool, sampler: Sampler, *, seed: int = 0, show: Show | None
 
 def run_all(pool: Pool, trials: Sequence[Trial]) -> Iterator[tuple[Trial, Outcome]]:
     """All of them, as they are finished."""
-    batches = iter(batches_of(trials, pool.count))
+    batches = batches_of(trials, pool.count)
     is_fed = False
     while pool.is_busy or not is_fed:
         while not is_fed and pool.idle > 0:
@@ -72,10 +72,14 @@ def run_all(pool: Pool, trials: Sequence[Trial]) -> Iterator[tuple[Trial, Outcom
         yield from pool.results(WAIT_S)
 
 
-def batches_of(trials: Sequence[Trial], workers: int) -> list[Sequence[Trial]]:
-    """Batches small enough that every worker gets several, so that none is left to work alone at the end."""
-    size = max(1, min(MOST_OF_A_BATCH, len(trials) // (workers * 4)))
-    return [trials[first : first + size] for first in range(0, len(trials), size)]
+def batches_of(trials: Sequence[Trial], workers: int) -> Iterator[Sequence[Trial]]:
+    """Large ones first, since what neighbours share is computed once a batch; smaller and smaller ones later, so that
+    no worker is left to work alone at the end."""
+    first, least = 0, max(1, len(trials) // (workers * 64))
+    while first < len(trials):
+        size = max(least, min(MOST_OF_A_BATCH, (len(trials) - first) // (workers * 3)))
+        yield trials[first : first + size]
+        first += size
 
 
 def best_of(rows: Sequence[Tried], objective: str) -> Tried | None:

@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
+from multiprocessing.reduction import ForkingPickler
 from typing import Any, Final
 
 import numpy as np
@@ -27,6 +28,9 @@ TELL_EVERY_S: Final = 0.02
 a worker's process ended is tried again."""
 LOOK_AROUND_S: Final = 0.5
 """How often an idle worker looks whether its parent is still there."""
+GOES_ON, IS_DONE, ENDS = (bytes([number]) for number in range(3))
+"""The first byte of a message says whether more of the batch comes, so that the next batch can be handed out before
+the outcomes are looked at."""
 OUT_OF_MEMORY: Final = "needs more memory than a trial may use"
 MEGABYTE: Final = 1 << 20
 
@@ -61,13 +65,13 @@ class Workers:
 
     @property
     def idle(self) -> int:
-        """How many more batches would find a worker at once."""
-        busy = sum(bool(worker.trials) for worker in self._workers)
-        return self.count - busy - len(self._waiting)
+        """How many more batches it takes: one for each worker that has nothing to do, and one for who is done next."""
+        busy = sum(worker.is_busy for worker in self._workers)
+        return self.count + 1 - busy - len(self._waiting)
 
     @property
     def is_busy(self) -> bool:
-        return bool(self._waiting) or any(worker.trials for worker in self._workers)
+        return bool(self._waiting) or any(worker.is_busy for worker in self._workers)
 
     def submit(self, trials: Sequence[Trial]) -> None:
         if trials:
@@ -76,13 +80,19 @@ class Workers:
 
     def results(self, timeout_s: float) -> list[tuple[Trial, Outcome]]:
         """What was finished within that time, as soon as there is something."""
-        busy = [worker for worker in self._workers if worker.trials]
-        found: list[tuple[Trial, Outcome]] = []
+        busy = [worker for worker in self._workers if worker.is_busy]
         ready = wait([worker.connection for worker in busy], timeout=timeout_s) if busy else []
+        told = [(worker, *worker.receive()) for worker in busy if worker.connection in ready]
+        self._hand_out()
+        found: list[tuple[Trial, Outcome]] = []
+        for worker, messages, is_lost in told:
+            found += worker.outcomes_of(messages)
+            if is_lost:
+                found += self._lost(worker)
+            elif messages[-1][:1] == ENDS:
+                self._retire(worker)
         for worker in busy:
-            if worker.connection in ready:
-                found += self._read(worker)
-            elif time.monotonic() > worker.deadline:
+            if worker.connection not in ready and time.monotonic() > worker.deadline:
                 worker.kill()
                 found += self._lost(worker)
         self._hand_out()
@@ -90,10 +100,9 @@ class Workers:
 
     def close(self) -> None:
         self._waiting.clear()
-        for worker in self._workers:
+        for worker in self._workers:  # the system clears up behind them, which takes longer than many a trial
             worker.end()
-        for worker in self._workers:
-            worker.kill()
+            worker.connection.close()
         self._workers.clear()
 
     def _prepare(self, one: Trial) -> None:
@@ -105,7 +114,7 @@ class Workers:
 
     def _hand_out(self) -> None:
         while self._waiting:
-            worker = next((worker for worker in self._workers if not worker.trials), None)
+            worker = next((worker for worker in self._workers if not worker.is_busy), None)
             if worker is None and len(self._workers) < self.count:
                 self._prepare(self._waiting[0][0])
                 worker = _Worker(self._context, self._evaluate, self.limits)
@@ -117,20 +126,6 @@ class Workers:
                 self._workers.remove(worker)
                 worker.kill()
                 self._waiting.appendleft(batch)
-
-    def _read(self, worker: "_Worker") -> list[tuple[Trial, Outcome]]:
-        found = []
-        try:
-            while worker.trials and worker.connection.poll():
-                outcomes = worker.connection.recv()
-                found += [(worker.trials.popleft(), outcome) for outcome in outcomes]
-                worker.set_deadline()
-                if outcomes[-1].failure == OUT_OF_MEMORY:  # it ends with that
-                    self._retire(worker)
-                    break
-        except (EOFError, OSError):
-            found += self._lost(worker)
-        return found
 
     def _retire(self, worker: "_Worker") -> None:
         self._workers.remove(worker)
@@ -158,6 +153,7 @@ class _Worker:
     evaluate: Evaluate
     limits: Limits
     trials: deque[Trial] = field(default_factory=deque)
+    is_busy: bool = False
     was_alone: bool = False
     deadline: float = 0.0
 
@@ -175,15 +171,32 @@ class _Worker:
         except OSError:
             return False
         self.trials.extend(trials)
+        self.is_busy = True
         self.was_alone = len(trials) == 1
         self.set_deadline()
         return True
+
+    def receive(self) -> tuple[list[bytes], bool]:
+        """What it has told, and whether it is gone."""
+        messages = list[bytes]()
+        try:
+            while self.is_busy and self.connection.poll():
+                messages.append(self.connection.recv_bytes())
+                self.set_deadline()
+                if messages[-1][:1] == ENDS:
+                    break
+                self.is_busy = messages[-1][:1] == GOES_ON
+        except (EOFError, OSError):
+            return messages, True
+        return messages, False
+
+    def outcomes_of(self, messages: list[bytes]) -> list[tuple[Trial, Outcome]]:
+        return [(self.trials.popleft(), one) for told in messages for one in ForkingPickler.loads(memoryview(told)[1:])]
 
     def set_deadline(self) -> None:
         self.deadline = time.monotonic() + self.limits.seconds + GRACE_S
 
     def end(self) -> None:
-        """Begin to, so that several end at the same time."""
         with contextlib.suppress(OSError, AttributeError, ValueError):
             self.process.kill()
 
@@ -220,13 +233,16 @@ def _work(connection: Connection, evaluate: Evaluate, limits: Limits, parent: in
             for outcome in outcomes_within(evaluate, connection.recv(), limits):
                 told.append(outcome)
                 if outcome.failure == OUT_OF_MEMORY:
-                    connection.send(told)
+                    _tell(connection, ENDS, told)
                     return  # what it left behind may be what filled the memory
                 if (now := time.monotonic()) - told_at > TELL_EVERY_S:
-                    connection.send(told)
+                    _tell(connection, GOES_ON, told)
                     told, told_at = [], now
-            if told:
-                connection.send(told)
+            _tell(connection, IS_DONE, told)
+
+
+def _tell(connection: Connection, how: bytes, told: list[Outcome]) -> None:
+    connection.send_bytes(how + bytes(ForkingPickler.dumps(told)))
 
 
 def outcomes_within(evaluate: Evaluate, trials: Sequence[Trial], limits: Limits) -> Iterator[Outcome]:
@@ -253,7 +269,7 @@ def _outcomes(evaluate: Evaluate, trials: Sequence[Trial]) -> Any:
     """Evaluations catch what a trial raises; this catches what the evaluation itself does wrong."""
     done = 0
     try:
-        for outcome in evaluate(trials):
+        for _, outcome in zip(trials, evaluate(trials), strict=True):
             done += 1
             yield outcome
     except BaseException as error:  # noqa: BLE001 - a worker outlives everything that strategies do
