@@ -96,7 +96,8 @@ class Binance(VenueRules):
 
 
 def _order(told: Told) -> Told:
-    """ccxt would call what is not told to have filled nothing."""
+    """ccxt would call what is not told to have filled nothing. Every order has an id of its client's."""
+    Reading("binance", "order", told["info"]).text("clientOrderId")
     return {**told, "filled": told["info"].get("executedQty")}
 
 

@@ -11,7 +11,7 @@ from typing import Any, Final
 from mastertrade.domain.orders import OrderType, Terms
 from mastertrade.exchanges.ccxt_binance import OPENED, Binance
 from mastertrade.exchanges.ccxt_fills import TimePager
-from mastertrade.exchanges.ccxt_reading import rows
+from mastertrade.exchanges.ccxt_reading import Reading, rows
 from mastertrade.exchanges.ccxt_rules import Answers, Stamp, Told
 from mastertrade.exchanges.ccxt_swap_rules import SwapRules, held_in, payment, realized_in
 from mastertrade.exchanges.exchange import OrderTicket, VenueRefused
@@ -205,6 +205,7 @@ def _symbol(client: Any, name: Any) -> Any:
 
 
 def _order(client: Any, told: Mapping[str, Any]) -> Told:
-    """ccxt would call what is not told to have filled nothing."""
+    """ccxt would call what is not told to have filled nothing. Every order has an id of its client's."""
+    Reading("binance", "order", told).text("clientOrderId")
     order: Told = client.parse_order(told, client.safe_market(told["symbol"], None, None, "contract"))
     return {**order, "filled": told.get("executedQty")}

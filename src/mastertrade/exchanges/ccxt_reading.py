@@ -14,7 +14,11 @@ from mastertrade.exchanges.ccxt_rules import Told
 from mastertrade.shared.errors import DependencyDown
 
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+EARLIEST: Final = datetime(2009, 1, 1, tzinfo=UTC)
+"""Nothing was traded before."""
 LARGEST: Final = Decimal("1e18")
+NO_NAMES: Final = frozenset({"", "nan", "inf", "-inf", "None"})
+"""What is written of a number that is none, and of nothing: two orders without a number would be one."""
 SHOWN: Final = 40
 """Letters of what a venue told that go into an error."""
 
@@ -29,7 +33,7 @@ class Reading:
 
     def text(self, name: str) -> str:
         found = self.told.get(name)
-        if isinstance(found, bool) or not isinstance(found, str | int) or found == "":
+        if isinstance(found, bool) or not isinstance(found, str | int) or found in NO_NAMES:
             self.refuse(name)
         return str(found)
 
@@ -64,7 +68,7 @@ class Reading:
             found = EPOCH + timedelta(milliseconds=int(self.told[name]))
         except (KeyError, TypeError, ValueError, OverflowError):
             self.refuse(name)
-        if not EPOCH < found <= until:
+        if not EARLIEST < found <= until:
             self.refuse(name)
         return found
 

@@ -10,8 +10,9 @@ from collections import OrderedDict
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from functools import partial
 from typing import Any, Final
 
 from mastertrade.domain.orders import CLIENT_ORDER_PREFIX, Fill, OrderStatus, OrderType
@@ -47,6 +48,7 @@ QUIET: Final = {"adjustForTimeDifference": False, "fetchMargins": False}
 """Nothing is asked behind our back, and no time is moved."""
 COMPARED_EVERY: Final = timedelta(minutes=5)
 """The venue's clock with ours."""
+LATEST: Final = datetime(2100, 1, 1, tzinfo=UTC)
 AHEAD: Final = timedelta(minutes=1)
 """A fill may be so much younger than the venue's clock as we know it. One from far ahead would move the cursor beyond
 what is still to come."""
@@ -144,6 +146,7 @@ class CcxtVenue:
         self._on_rest_response, client.on_rest_response = client.on_rest_response, self._note_answer
         self._parse_json, client.parse_json = client.parse_json, self._parsed
         self._fetch, client.fetch = client.fetch, self._write_in_time
+        client.on_json_response = partial(json.loads, parse_float=str, parse_constant=_no_number)
         client.nonce = self._nonce
         self._rules.prepare(client)
 
@@ -289,7 +292,8 @@ class CcxtVenue:
 
     async def _compare_clocks(self) -> datetime:
         before = self._clock.now()
-        told = EPOCH + timedelta(milliseconds=await self._rules.now_ms(self._client))
+        clock = Reading(self._name, "clock", {"time": await self._rules.now_ms(self._client)})
+        told = clock.moment("time", until=LATEST)
         self._compared_at = self._clock.now()
         self._ahead = told - (before + (self._compared_at - before) / 2)
         return told
@@ -451,6 +455,11 @@ def _as_asked(ticket: OrderTicket) -> dict[str, Any]:
         "amount": ticket.quantity,
         "price": ticket.limit_price,
     }
+
+
+def _no_number(word: str) -> None:
+    """NaN and Infinity, which are no JSON."""
+    raise ValueError(f"{word} is no number")
 
 
 def _ms(moment: datetime) -> int:

@@ -353,20 +353,27 @@ class Watcher:
         """How many were new. One that cannot be booked is kept in quarantine, and the next ones are not held up by
         it."""
         outcomes = await self._books.apply(self._account_id, fills)
-        adopted: dict[str, bool] = {}
+        known: dict[str, str] = {}
         for place, fill in enumerate(fills):
             if outcomes[place] == "unknown_order":
-                if fill.client_order_id not in adopted:
-                    theirs = await self._answer(self._venue.find(fill.client_order_id, fill.symbol))
-                    adopted[fill.client_order_id] = theirs is not None and await self._books.adopt(
-                        self._account_id, theirs
-                    )
-                if adopted[fill.client_order_id]:
-                    (outcomes[place],) = await self._books.apply(self._account_id, [fill])
+                if (name := fill.client_order_id) not in known:
+                    known[name] = await self._known_as(await self._answer(self._venue.find(name, fill.symbol)))
+                if known[name]:
+                    named = replace(fill, client_order_id=known[name])
+                    (outcomes[place],) = await self._books.apply(self._account_id, [named])
             if outcomes[place] not in ("applied", "duplicate"):
                 await self._books.quarantine(self._account_id, fill, outcomes[place])
         self.hearing.books(fills, self._clock.now())
         return outcomes.count("applied")
+
+    async def _known_as(self, theirs: VenueOrder | None) -> str:
+        """Whose order it is in our books, where it is adopted if it was missing; nothing when it cannot be. An order is
+        ours also when the fill did not say so."""
+        if theirs is None:
+            return ""
+        name = theirs.client_order_id
+        is_known = name in await self._database.statuses(self._manager, [name])
+        return name if is_known or await self._books.adopt(self._account_id, theirs) else ""
 
     async def _active(self) -> list[Order]:
         """Those of the account that are not being sent at this moment."""
