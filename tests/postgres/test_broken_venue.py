@@ -5,6 +5,7 @@ import copy
 import logging
 import random
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from typing import Any, Final
 
 import pytest
@@ -113,3 +114,20 @@ async def test_a_venue_whose_answers_are_broken_makes_nobody_stop_and_nothing_fa
         assert await database.fetchval("SELECT count(*) FROM trades") == len(on.venue.account.executions)
         assert await database.fetchval("SELECT state FROM account_states") == "live"
         assert await on.desk.problems() == []
+
+
+async def test_a_fill_that_does_not_name_our_order_is_booked_to_it(database: PostgresManager) -> None:
+    """The venue's number of the order is all that it says, as at venues whose fills have no id of ours."""
+    async with floor(database) as on:
+        approval = await order(on, 0)
+        client, find = on.client, on.client._client_id
+
+        async def strangers(order: str, symbol: str, at: datetime) -> str:
+            return f"@{order}"
+
+        client._client_id = strangers  # type: ignore[method-assign]
+        await on.later(1)
+        client._client_id = find  # type: ignore[method-assign]
+        assert await on.desk.status(approval) == "FILLED"
+        assert await database.fetchval("SELECT count(*) FROM orders") == 1
+        await nothing_false_is_booked(on)

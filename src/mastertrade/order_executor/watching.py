@@ -353,27 +353,29 @@ class Watcher:
         """How many were new. One that cannot be booked is kept in quarantine, and the next ones are not held up by
         it."""
         outcomes = await self._books.apply(self._account_id, fills)
-        known: dict[str, str] = {}
+        asked: dict[str, VenueOrder | None] = {}
         for place, fill in enumerate(fills):
             if outcomes[place] == "unknown_order":
-                if (name := fill.client_order_id) not in known:
-                    known[name] = await self._known_as(await self._answer(self._venue.find(name, fill.symbol)))
-                if known[name]:
-                    named = replace(fill, client_order_id=known[name])
-                    (outcomes[place],) = await self._books.apply(self._account_id, [named])
+                if fill.client_order_id not in asked:
+                    asked[fill.client_order_id] = await self._answer(
+                        self._venue.find(fill.client_order_id, fill.symbol)
+                    )
+                outcomes[place] = await self._book_to(asked[fill.client_order_id], fill)
             if outcomes[place] not in ("applied", "duplicate"):
                 await self._books.quarantine(self._account_id, fill, outcomes[place])
         self.hearing.books(fills, self._clock.now())
         return outcomes.count("applied")
 
-    async def _known_as(self, theirs: VenueOrder | None) -> str:
-        """Whose order it is in our books, where it is adopted if it was missing; nothing when it cannot be. An order is
-        ours also when the fill did not say so."""
+    async def _book_to(self, theirs: VenueOrder | None, fill: Fill) -> str:
+        """What becomes of a fill of an order that is not in our books under the fill's name: the venue may know that
+        order by one that is; else it is adopted."""
         if theirs is None:
-            return ""
-        name = theirs.client_order_id
-        is_known = name in await self._database.statuses(self._manager, [name])
-        return name if is_known or await self._books.adopt(self._account_id, theirs) else ""
+            return "unknown_order"
+        named = replace(fill, client_order_id=theirs.client_order_id)
+        (outcome,) = await self._books.apply(self._account_id, [named])
+        if outcome == "unknown_order" and await self._books.adopt(self._account_id, theirs):
+            (outcome,) = await self._books.apply(self._account_id, [named])
+        return outcome
 
     async def _active(self) -> list[Order]:
         """Those of the account that are not being sent at this moment."""
