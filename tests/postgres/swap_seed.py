@@ -52,6 +52,7 @@ class SwapDesk:
     venue: PaperSwapVenue
     leverage: Decimal
     costs: Costs
+    account: str = "swaps"
     sent: int = 0
 
     async def order(
@@ -120,25 +121,32 @@ class SwapDesk:
         """After its process died: nothing is remembered in memory."""
         return SwapDesk(
             manager=self.manager, clock=self.clock, rules=self.rules, leverage=self.leverage, costs=self.costs,
-            sent=self.sent, venue=swap_venue(self.manager, self.clock, self.rules, self.leverage, self.costs),
+            sent=self.sent, account=self.account,
+            venue=swap_venue(self.manager, self.clock, self.rules, self.leverage, self.costs, self.account),
         )  # fmt: skip
 
 
 def swap_venue(
-    manager: PostgresManager, clock: ReplayClock, rules: KnownRules, leverage: Decimal, costs: Costs
+    manager: PostgresManager, clock: ReplayClock, rules: KnownRules, leverage: Decimal, costs: Costs, account: str
 ) -> PaperSwapVenue:
     return PaperSwapVenue(
-        name="simulated", account="swaps", asset="USDT", leverage=leverage, manager=manager, instruments=INSTRUMENTS,
+        name="simulated", account=account, asset="USDT", leverage=leverage, manager=manager, instruments=INSTRUMENTS,
         rules=rules, costs=costs, clock=clock,
     )  # fmt: skip
 
 
 async def open_swaps(
-    manager: PostgresManager, *, cash: str = "1000", leverage: int = 10, costs: Costs = FREE, start: datetime = START
+    manager: PostgresManager,
+    *,
+    cash: str = "1000",
+    leverage: int = 10,
+    costs: Costs = FREE,
+    start: datetime = START,
+    account: str = "swaps",
 ) -> SwapDesk:
     clock, rules = ReplayClock(start), KnownRules()
-    venue = swap_venue(manager, clock, rules, Decimal(leverage), costs)
+    venue = swap_venue(manager, clock, rules, Decimal(leverage), costs, account)
     await venue.deposit(key="test", asset="USDT", amount=Decimal(cash))
     return SwapDesk(
-        manager=manager, clock=clock, rules=rules, venue=venue, leverage=Decimal(leverage), costs=costs
+        manager=manager, clock=clock, rules=rules, venue=venue, leverage=Decimal(leverage), costs=costs, account=account
     )  # fmt: skip

@@ -1,10 +1,13 @@
 """What the paper venue does with positions of swaps as bars pass: funding, liquidation, and both as in a backtest."""
 
 import math
+import random
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow.feather as feather
@@ -16,7 +19,7 @@ from mastertrade.backtest.options import Funding, Margin, Sizing, Terms
 from mastertrade.backtest.result import ExitReason, Rules, Simulated
 from mastertrade.domain.orders import OrderStatus, Side
 from mastertrade.exchanges.paper_margin import Tier
-from mastertrade.exchanges.paper_swaps import FundingRate
+from mastertrade.exchanges.paper_swaps import FundingRate, PaperSwapVenue
 from mastertrade.market_data_service.source import to_datetime, to_milliseconds
 from mastertrade.quant.bars import Bars
 from mastertrade.quant.costs import Costs
@@ -212,6 +215,87 @@ async def test_the_margin_of_a_large_position_is_that_of_its_tiers(database: Pos
     assert await desk.held() == {BTC: Decimal(100)}
     await desk.bar((100.0, 94.3, 100.0, 100.0))  # 430 are left of 431.5
     assert await desk.held() == {}
+
+
+@pytest.mark.parametrize("seed", [2, 4, 5])
+async def test_a_venue_that_dies_in_the_middle_of_a_bar_and_is_shown_it_again_ends_where_one_that_did_not(
+    database: PostgresManager, seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dying = random.Random(seed)
+    deaths = 0
+    for step in ("_settle", "_fill", "_liquidate", "_close", "_mark"):
+        monkeypatch.setattr(PaperSwapVenue, step, mortal(getattr(PaperSwapVenue, step), dying))
+    ends = []
+    for account in ("dying", "living"):
+        desk = await open_swaps(database, cash="3000", leverage=20, costs=COSTS, account=account)
+        desk.rules.rates[1] = rates(*((minute, "0.001") for minute in range(0, 60, 4)))
+        desk.rules.rates[2] = rates(*((minute + 0.5, "-0.002") for minute in range(0, 60, 7)))
+        for orders, btc, eth in script(random.Random(seed), 60):
+            for side, quantity, of, limit, reduce_only in orders:
+                await desk.order(side, quantity, of, limit=limit, reduce_only=reduce_only)
+            mortality = 0.1 if account == "dying" else 0.0
+            while True:
+                dying_at.chance = mortality
+                try:
+                    await desk.bar(btc, eth)
+                    break
+                except Death:
+                    deaths, mortality = deaths + 1, mortality / 2
+                    desk = desk.restarted()
+        fills = (await desk.venue.fills("", [])).fills
+        told = [(one.symbol, one.side, one.quantity, one.price, one.realized_pnl, one.trade_time) for one in fills]
+        liquidations = sum(one.client_order_id.startswith("liquidation-") for one in fills)
+        ends.append((told, liquidations, await paid(desk), await desk.wallet(), await desk.held()))
+    assert ends[0] == ends[1]
+    assert deaths > 3
+    assert len(ends[0][0]) > 20
+    assert ends[0][1] > 0
+    assert len(ends[0][2]) > 3
+
+
+class Death(Exception):
+    """Of the venue's process."""
+
+
+class DyingAt:
+    chance = 0.0
+
+
+dying_at = DyingAt()
+
+
+def mortal(step: Callable[..., Awaitable[Any]], dying: random.Random) -> Callable[..., Awaitable[Any]]:
+    """The step, before or after which the process may die."""
+
+    async def stepped(*arguments: Any) -> Any:
+        if dying_at.chance and dying.random() < dying_at.chance:
+            raise Death
+        answer = await step(*arguments)
+        if dying_at.chance and dying.random() < dying_at.chance:
+            raise Death
+        return answer
+
+    return stepped
+
+
+Prices = tuple[float, float, float, float]
+Ordered = tuple[Side, str, str, str | None, bool]
+
+
+def script(draw: random.Random, count: int) -> Iterator[tuple[list[Ordered], Prices, Prices]]:
+    """Orders and the bars after them."""
+    at = {BTC: 100.0, ETH: 50.0}
+    for _ in range(count):
+        orders: list[Ordered] = []
+        for _ in range(draw.randint(0, 2)):
+            side, of = draw.choice(list(Side)), draw.choice([BTC, ETH])
+            limit = draw.choice([None, None, f"{at[of] * draw.uniform(0.98, 1.02):.2f}"])
+            orders.append((side, f"{draw.uniform(50, 500):.3f}", of, limit, draw.random() < 0.3))
+        bars = []
+        for of in (BTC, ETH):
+            open_, at[of] = at[of], round(at[of] * draw.uniform(0.97, 1.03), 2)
+            bars.append((open_, min(open_, at[of]) * 0.98, max(open_, at[of]) * 1.02, at[of]))
+        yield orders, bars[0], bars[1]
 
 
 # --- the same as in a backtest ---
