@@ -61,7 +61,7 @@ def add(
         environment=Environment(environment),
         quote_asset=quote.upper(),
         kind=InstrumentKind.SWAP if swaps else InstrumentKind.SPOT,
-        leverage=Decimal(1) if not leverage else _leverage(leverage),
+        leverage=Decimal(1) if not leverage else leverage_of(leverage),
         url=url or None,
     )
     run(_add(new, as_json), as_json=as_json)
@@ -85,7 +85,7 @@ def remove(name: Name, as_json: Json = False) -> None:
     run(_remove(name, as_json), as_json=as_json)
 
 
-def _leverage(text: str) -> Decimal:
+def leverage_of(text: str) -> Decimal:
     try:
         return Decimal(text)
     except InvalidOperation:

@@ -5,10 +5,11 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from mastertrade.cli.account import leverage_of
 from mastertrade.cli.data_download import length_of, progress_bars, symbol_of
 from mastertrade.cli.markets import (
     CASH,
@@ -88,10 +89,7 @@ class Asked:
 
     @property
     def paper_leverage(self) -> Decimal | None:
-        try:
-            return Decimal(self.leverage) if self.leverage else None
-        except InvalidOperation:
-            raise UsageError(f"--leverage {self.leverage!r} is not a number, such as 3 or 2.5") from None
+        return leverage_of(self.leverage) if self.leverage else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
