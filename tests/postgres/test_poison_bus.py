@@ -53,6 +53,7 @@ SIGNAL_KINDS: dict[str, tuple[Any, ...]] = {
     "signal.timeframe_s": (0, -1, 2**31, 2**70, "60", 1.5, None),
     "signal.instrument_id": (0, -1, 2**31, 2**63, "1", None),
     "signal.terms": (None, {"time_in_force": "NEVER"}, {"reduce_only": True}),
+    "signal.turns": (None, "yes", True),
     **{f"signal.{name}": NO_IDS for name in ("id", "strategy_id", "account_id")},
     "occurred_at": (*NO_TIMES[:1], None),
 }
@@ -78,7 +79,7 @@ def poisons(payload: Payload, kinds: dict[str, tuple[Any, ...]]) -> Iterator[tup
                 yield f"{path} = {value!r:.40}", json.dumps(changed(payload, path, value))
     body = next(name for name, value in payload.items() if isinstance(value, dict))
     for name in payload[body]:
-        if name not in ("terms", "limit_price", "quantity", "evidence"):
+        if name not in ("terms", "turns", "limit_price", "quantity", "evidence"):
             yield (
                 f"{name} is missing",
                 json.dumps(payload | {body: {k: v for k, v in payload[body].items() if k != name}}),
