@@ -65,10 +65,11 @@ class Orders:
             await set_status(self.db, id, step)
 
     async def fill(self, order: UUID, quantity: Any, price: Any = 100, **changes: Any) -> FillOutcome:
+        side = await self.db.fetchval("SELECT side FROM orders WHERE id = $1", order)
         told: dict[str, Any] = {
             "client_order_id": str(order), "exchange_order_id": f"ex-{order}",
             "exchange_trade_id": f"t{next(self.numbers)}",
-            "symbol": self.desk.instrument.symbol, "side": Side.BUY,
+            "symbol": self.desk.instrument.symbol, "side": Side(side or "BUY"),
             "quantity": Decimal(quantity), "price": Decimal(price),
             "commission": Decimal(0), "commission_asset": "USDT", "is_maker": False, "trade_time": LATER,
         }  # fmt: skip

@@ -5,13 +5,14 @@ import copy
 import logging
 import random
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final
 
 import pytest
 
 from mastertrade.domain.events import OrderApproved
-from mastertrade.domain.orders import Side
+from mastertrade.domain.orders import Fill, Side
 from mastertrade.shared.postgres_manager import PostgresManager
 from tests.postgres.venue_floor import Floor, floor
 
@@ -131,3 +132,24 @@ async def test_a_fill_that_does_not_name_our_order_is_booked_to_it(database: Pos
         assert await on.desk.status(approval) == "FILLED"
         assert await database.fetchval("SELECT count(*) FROM orders") == 1
         await nothing_false_is_booked(on)
+
+
+@pytest.mark.parametrize("wrong", [{"side": Side.SELL}, {"exchange_order_id": "77"}], ids=["its side", "its order"])
+async def test_a_fill_that_contradicts_its_order_is_kept_aside_and_its_market_halted(
+    database: PostgresManager, wrong: dict[str, Any]
+) -> None:
+    async with floor(database) as on:
+        approval = await order(on, 0)
+        read = on.client._fill
+
+        async def contradicting(trade: Any) -> Fill:
+            return replace(await read(trade), **wrong)
+
+        on.client._fill = contradicting  # type: ignore[method-assign]
+        await on.later(1)
+        assert await on.desk.status(approval) == "OPEN"
+        assert await database.fetchval("SELECT count(*) FROM trades") == 0
+        kept = await database.fetchval("SELECT count(*) FROM quarantined_fills WHERE reason = 'conflict'")
+        assert kept == len(on.venue.account.executions)
+        mode = "SELECT trading_mode($1, $2, $3)"
+        assert await database.fetchval(mode, on.desk.account.id, on.desk.strategy_id, on.desk.instrument.id) == "halted"

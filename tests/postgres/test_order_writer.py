@@ -77,7 +77,14 @@ async def test_who_comes_while_others_write_is_written_with_all_that_wait(desk: 
     assert await transactions_of(desk, orders) == [1, 11]
     writer = writer_of(desk)
     moves = [
-        Move(order=order, to=OrderStatus.OPEN, at=START, source="venue", payload={}, exchange_order_id=f"v{place}")
+        Move(
+            order=order,
+            to=OrderStatus.OPEN,
+            at=START,
+            source="venue",
+            payload={},
+            exchange_order_id=f"v{order.client_order_id}",
+        )
         for place, order in enumerate(orders)
     ]
     fills = [fill_of(desk, order, f"t{place}") for place, order in enumerate(orders)]

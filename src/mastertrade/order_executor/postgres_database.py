@@ -225,6 +225,7 @@ class ExecutorPostgresDatabase:
             ats=[one.at for one in steps],
             sources=[one.source for one in steps],
             venue_pnls=[one.realized_pnl for one in fills],
+            sides=[one.side for one in fills],
             **self._fence,
         )
         return [_outcome(row) for row in rows]

@@ -80,12 +80,12 @@ SELECT f.* FROM require_lease(:role, :epoch) AS is_held,
     unnest(:fill_ids::uuid[], :account_ids::uuid[], :client_order_ids::text[], :exchange_order_ids::text[],
            :exchange_trade_ids::text[], :quantities::numeric[], :prices::numeric[], :commissions::numeric[],
            :commission_assets::text[], :are_makers::boolean[], :trade_times::timestamptz[], :ats::timestamptz[],
-           :sources::text[], :venue_pnls::numeric[])
+           :sources::text[], :venue_pnls::numeric[], :sides::text[])
     WITH ORDINALITY AS x (fill_id, account_id, client_order_id, exchange_order_id, exchange_trade_id, quantity, price,
-                          commission, commission_asset, is_maker, trade_time, at, source, venue_pnl, place),
+                          commission, commission_asset, is_maker, trade_time, at, source, venue_pnl, side, place),
     LATERAL apply_fill(CASE WHEN is_held THEN x.fill_id END, x.account_id, x.client_order_id, x.exchange_order_id,
                        x.exchange_trade_id, x.quantity, x.price, x.commission, x.commission_asset, x.is_maker,
-                       x.trade_time, x.at, x.source, x.venue_pnl) f
+                       x.trade_time, x.at, x.source, x.venue_pnl, x.side) f
  ORDER BY x.place;
 
 -- name: apply_funding

@@ -491,15 +491,19 @@ CREATE OR REPLACE FUNCTION signed_quantity(p_side text, p_quantity numeric) RETU
 $$;
 
 -- Applies one fill to everything at once: fill row, ledger, balances, reservation, position, order. The same fill again is
--- 'duplicate'; the same identity with other numbers is 'conflict' and nothing is booked; 'unknown_order' likewise. Of a swap
+-- 'duplicate'; the same identity with other numbers is 'conflict' and nothing is booked, as is a fill on the other side than
+-- its order, or of another number than the venue gave it; 'unknown_order' likewise. Of a swap
 -- position_quantity is below 0 for a short, and one fill may close a position and open its opposite.
 -- squawk-ignore ban-drop-function -- what follows stands in its place
 DROP FUNCTION IF EXISTS apply_fill(
     uuid, uuid, text, text, text, numeric, numeric, numeric, text, boolean, timestamptz, timestamptz, text);
+-- squawk-ignore ban-drop-function -- and of this one
+DROP FUNCTION IF EXISTS apply_fill(
+    uuid, uuid, text, text, text, numeric, numeric, numeric, text, boolean, timestamptz, timestamptz, text, numeric);
 CREATE OR REPLACE FUNCTION apply_fill(
     p_fill_id uuid, p_account_id uuid, p_client_order_id text, p_exchange_order_id text, p_exchange_trade_id text,
     p_quantity numeric, p_price numeric, p_commission numeric, p_commission_asset text, p_is_maker boolean,
-    p_trade_time timestamptz, p_at timestamptz, p_source text, p_venue_pnl numeric DEFAULT NULL,
+    p_trade_time timestamptz, p_at timestamptz, p_source text, p_venue_pnl numeric, p_side text,
     OUT outcome text, OUT order_id uuid, OUT strategy_id uuid, OUT signal_id uuid, OUT instrument_id int, OUT symbol text,
     OUT side text, OUT status text, OUT realized_pnl numeric, OUT position_quantity numeric, OUT position_entry_price numeric
 ) LANGUAGE plpgsql AS $$
@@ -551,6 +555,10 @@ BEGIN
                              IS NOT DISTINCT FROM
                              (v_order.id, p_quantity, p_price, p_commission, p_commission_asset, p_is_maker)
                         THEN 'duplicate' ELSE 'conflict' END;
+        RETURN;
+    END IF;
+    IF p_side <> v_order.side OR p_exchange_order_id <> v_order.exchange_order_id THEN
+        outcome := 'conflict';
         RETURN;
     END IF;
     IF v_is_inferred AND split_part(p_exchange_trade_id, ':', 2)::numeric <> v_order.filled_quantity THEN
