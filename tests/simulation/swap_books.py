@@ -22,7 +22,7 @@ def check_contracts(real: RealDatabase, account: UUID, venue: SimulatedSwapVenue
     wrong = []
     if not quantity == of_strategies == venue.net():
         wrong.append(f"ledger: {quantity} contracts, {of_strategies} by strategies, {venue.net()} at the venue")
-    if abs(2 * margin - abs(cost)) > Decimal("1e-17") or sum(row["locked_balance"] for row in balances) != margin:
+    if abs(2 * margin - abs(cost)) > Decimal("1e-7") or sum(row["locked_balance"] for row in balances) != margin:
         wrong.append(f"ledger: {margin} locked for contracts that cost {cost}: {[dict(row) for row in balances]}")
     if paid != venue.paid():
         wrong.append(f"ledger: {paid} of funding in our books, {venue.paid()} at the venue")

@@ -37,7 +37,9 @@ def list_lots(
     number: Page = LISTED,
     as_json: Json = False,
 ) -> None:
-    """List what was bought when, first in, first out: costs with their fees, and the profit of what was sold."""
+    """List what was opened when, first in, first out: costs with their fees, and the profit of what was closed.
+
+    Lots of a short are below 0: they were sold first and bought back."""
     filters = {"symbol": symbol_named(symbol), "with_closed": with_closed, "account": account or None, "page": number}
     run(_lots(filters, as_json), as_json=as_json)
 
@@ -108,10 +110,10 @@ async def _lots(filters: Mapping[str, Any], as_json: bool) -> None:
             "account",
             "strategy",
             "symbol",
-            "bought (UTC)",
+            "opened (UTC)",
             "quantity",
             "unit cost",
-            "sold (UTC)",
+            "closed (UTC)",
             "brought",
             "realised",
         )

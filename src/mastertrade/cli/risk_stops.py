@@ -114,7 +114,8 @@ async def _list(account: str, past: bool, as_json: bool) -> None:
 def _away(one: dict[str, Any]) -> str:
     if one["status"] != "active" or not one["current_price"]:
         return NOTHING
-    return f"{(one['current_price'] - one['stop_price']) / one['current_price'] * 100:.2f} %"
+    above = one["current_price"] - one["stop_price"]
+    return f"{(above if one['side'] == 'long' else -above) / one['current_price'] * 100:.2f} %"
 
 
 async def _change(

@@ -655,7 +655,7 @@ BEGIN
         END IF;
         v_covered := consume_reservation(v_order.reservation_id, coalesce((
             SELECT CASE WHEN v_order.filled_quantity + p_quantity >= v_order.quantity THEN r.remaining
-                        ELSE round(r.amount * p_quantity / v_order.quantity, 18) END
+                        ELSE round(r.amount * p_quantity / v_order.quantity, 8) END
               FROM reservations r WHERE r.id = v_order.reservation_id), 0), p_at);
         PERFORM move_margin(p_account_id, v_instrument.quote, v_covered + v_wallet.realized - v_wallet.margin - v_quote_fee,
                             v_wallet.margin, p_at);

@@ -55,10 +55,10 @@ BEGIN
     realized := sign(p_held) * round(v_closed * p_price, 18) - closed_cost - v_fee;
 END $$;
 
--- What an account must lock for contracts of this cost.
+-- What an account must lock for contracts of this cost, in the units venues tell money in.
 CREATE OR REPLACE FUNCTION margin_for(p_account_id uuid, p_cost numeric) RETURNS numeric LANGUAGE plpgsql STABLE AS $$
 BEGIN
-    RETURN round(abs(p_cost) / (SELECT a.leverage FROM accounts a WHERE a.id = p_account_id), 18);
+    RETURN round(abs(p_cost) / (SELECT a.leverage FROM accounts a WHERE a.id = p_account_id), 8);
 END $$;
 
 -- Moves money of a wallet between free and locked, and what came to it or left it.
