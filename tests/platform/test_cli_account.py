@@ -65,7 +65,7 @@ def test_what_cannot_be_an_account_is_said_before_keys_are_asked_for(mastertrade
         (("--venue", "mtgox"), "venue 'mtgox' cannot be traded at yet"),
         (("--venue", "binance", "--environment", "paper"), "must be testnet or production"),
         (("--venue", "binance", "--leverage", "2"), "it is for --swaps"),
-        (("--venue", "binance", "--swaps", "--leverage", "much"), "'much' is not a number"),
+        (("--venue", "binance", "--swaps", "--leverage", "much"), "'much' is not a plain decimal number"),
         (("--venue", "kraken", "--swaps"), "an account for swaps can be at binance"),
         (("--venue", "binance", "--url", "http://10.0.0.1"), "is no venue of this machine"),
     ):

@@ -194,10 +194,10 @@ def test_an_order_is_judged_without_being_placed(mastertrade: CommandLine) -> No
     ("words", "code", "told"),
     [
         (("HOLD", "1", "BTC/USDT"), 2, "write BUY or SELL"),
-        (("BUY", "much", "BTC/USDT"), 2, "quantity 'much' is no number"),
+        (("BUY", "much", "BTC/USDT"), 2, "quantity 'much' is not a plain decimal number"),
         (("BUY", "-1", "BTC/USDT"), 2, "No such option"),
         (("BUY", "0", "BTC/USDT"), 2, "quantity 0 is not above 0"),
-        (("BUY", "NaN", "BTC/USDT"), 2, "quantity NaN is not above 0"),
+        (("BUY", "NaN", "BTC/USDT"), 2, "quantity 'NaN' is not a plain decimal number"),
         (("BUY", "1", "NONE/USDT"), 3, "NONE/USDT is no market of the venue of account demo-1"),
         (("BUY", "1", "BTC/USDT", "--account", "mine"), 3, "no account 'mine'"),
         (("BUY", "1", "BTC/USDT", "--strategy", "mine"), 3, "there is no strategy 'mine'"),

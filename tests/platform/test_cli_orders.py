@@ -12,7 +12,9 @@ import pytest
 
 from mastertrade.postgres.embedded import embedded_server
 from mastertrade.shared.postgres_manager import PostgresManager
+from tests.platform.cli_poisons import answers, is_told_well, poisoned
 from tests.platform.command_line import CommandLine, command_line
+from tests.postgres.poison import contents
 
 
 @pytest.fixture(scope="module")
@@ -157,10 +159,10 @@ def test_positions_balances_and_ledger_say_the_same(mastertrade: CommandLine) ->
         (("list", "--status", "LOST"), 2, "--status LOST: must be one of NEW"),
         (("show", "mtnothing"), 3, "there is no order 'mtnothing'"),
         (("place", "HOLD", "1", "BTC/USDT"), 2, "is no order; write BUY or SELL"),
-        (("place", "BUY", "NaN", "BTC/USDT"), 2, "quantity NaN is not above 0"),
-        (("place", "BUY", "1", "BTC/USDT", "--limit", "cheap"), 2, "--limit 'cheap' is no price"),
+        (("place", "BUY", "NaN", "BTC/USDT"), 2, "quantity 'NaN' is not a plain decimal number"),
+        (("place", "BUY", "1", "BTC/USDT", "--limit", "cheap"), 2, "--limit 'cheap' is not a plain decimal number"),
         (("place", "BUY", "1", "BTC/USDT", "--limit", "0.001"), 4, "limit price 0.001 is no multiple of the tick"),
-        (("place", "BUY", "1", "BTC/USDT", "--stop", "low"), 2, "--stop 'low' is no number"),
+        (("place", "BUY", "1", "BTC/USDT", "--stop", "low"), 2, "--stop 'low' is not a plain decimal number"),
         (("place", "BUY", "1", "BTC/USDT", "--over", "soon"), 2, "write it like 90m, 8h or 1d12h"),
         (("place", "BUY", "1", "BTC/USDT", "--slices", "3"), 2, "--slices needs --over"),
         (("place", "BUY", "1", "BTC/USDT", "--stop", "1", "--over", "2h"), 2, "an order is one of trigger and twap"),
@@ -186,6 +188,31 @@ def test_what_cannot_be_is_said_in_a_line(
     assert told in answer.err
     assert answer.err.count("\n") == 1
     assert json.loads(mastertrade("order", *arguments, "--json").out)["error"]["exit_code"] == code
+
+
+def test_what_nobody_should_write_is_told_in_a_line_and_nothing_is_stored(mastertrade: CommandLine) -> None:
+    (last, *_) = mastertrade("order", "list", "--json").json()["orders"]
+    lines = poisoned(last["client_order_id"])
+    before = stored(mastertrade)
+    told = answers(mastertrade, lines)
+    wrong = [(line, one) for line, one in zip(lines, told, strict=True) if not is_told_well(one)]
+    assert [([word[:40] for word in line], one["code"], one["err"][:300]) for line, one in wrong] == []
+    assert stored(mastertrade) == before
+    assert mastertrade("order", "place", "BUY", "0.004", "BTC/USDT", "--wait", "0").code == 0
+    play(mastertrade, minutes=2)
+
+
+def stored(program: CommandLine) -> dict[str, str]:
+    async def look() -> dict[str, str]:
+        with embedded_server(program.home) as server:
+            manager = PostgresManager(server.dsn("mastertrade"))
+            await manager.connect()
+            try:
+                return await contents(manager)
+            finally:
+                await manager.close()
+
+    return asyncio.run(look())
 
 
 def test_a_venue_that_differs_stops_openings_until_somebody_decides(mastertrade: CommandLine) -> None:

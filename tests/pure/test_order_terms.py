@@ -35,7 +35,7 @@ def test_terms_that_do_not_go_together_are_no_terms(given: dict[str, Any], told:
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        ({"tif": "day"}, "--tif day: must be one of gtc, ioc, fok, gtd"),
+        ({"tif": "day"}, "--tif 'day': must be one of gtc, ioc, fok, gtd"),
         ({"tif": "gtd"}, "give one"),
         ({"until": "soon"}, "--until 'soon' is no time; write it like 2026-01-05T13:00"),
         ({"tif": "fok", "until": "2026-01-05T13:00"}, "use GTD, or leave the time out"),

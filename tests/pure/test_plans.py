@@ -53,7 +53,7 @@ def test_an_account_trades_its_kind_of_market_paid_and_settled_in_its_quote_asse
         ({"swaps": True}, "--swaps does not go with the rest: the simulator has spot markets alone"),
         ({"account": "mine", "swaps": True}, "the account knows what it trades"),
         ({"venue": "binance", "leverage": "2"}, "spot is paid in full"),
-        ({"venue": "binance", "swaps": True, "leverage": "much"}, "'much' is not a number"),
+        ({"venue": "binance", "swaps": True, "leverage": "much"}, "'much' is not a plain decimal number"),
         ({"venue": "binance", "swaps": True, "leverage": "0.5"}, "--leverage 0.5 is outside 1 to 125"),
         ({"venue": "binance", "swaps": True, "leverage": "nan"}, "outside 1 to 125"),
         ({"venue": "binance", "swaps": True, "leverage": "2.505"}, "more than two decimals"),

@@ -57,3 +57,15 @@ def test_a_float_counts_as_the_text_a_reader_sees() -> None:
 def test_a_refusal_names_the_number_and_the_limit() -> None:
     with pytest.raises(BadData, match=r"0\.1234567890123456789 has 19 decimals: the limit is 18"):
         exact_decimal(Decimal("0.1234567890123456789"))
+
+
+def test_no_number_costs_more_than_ten_milliseconds_to_refuse() -> None:
+    """Of the process's own time: a busy machine makes it no longer."""
+    for hostile in ("1E+3000000", "1" * 1_000_000, "9" * 64, "0." + "1" * 62, "1e99", "_" * 100_000, "\uff11" * 64):
+        spent = []
+        for _ in range(5):
+            begin = time.process_time()
+            with pytest.raises(BadData):
+                exact_decimal(hostile)
+            spent.append(time.process_time() - begin)
+        assert min(spent) < 0.010, hostile[:20]

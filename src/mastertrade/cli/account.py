@@ -5,13 +5,14 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import timedelta
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Annotated, Any, Final
 
 import typer
 
 from mastertrade.cli.application import Json, open_everything, run
 from mastertrade.cli.output import Cell, bad, bold, dim, emit_json, facts, good, show, table, warning
+from mastertrade.cli.reading import read_positive
 from mastertrade.cli.trading import actor
 from mastertrade.cli.wording import NOTHING, counted, moment
 from mastertrade.domain.market import InstrumentKind
@@ -52,7 +53,7 @@ def add(
     line is asked for and not shown. Keys that may withdraw are refused.
     """
     if environment not in ENVIRONMENTS:
-        raise UsageError(f"--environment {environment}: must be testnet or production")
+        raise UsageError(f"--environment {environment!r}: must be testnet or production")
     if leverage and not swaps:
         raise UsageError("--leverage: spot is paid in full; it is for --swaps")
     new = NewAccount(
@@ -61,7 +62,7 @@ def add(
         environment=Environment(environment),
         quote_asset=quote.upper(),
         kind=InstrumentKind.SWAP if swaps else InstrumentKind.SPOT,
-        leverage=Decimal(1) if not leverage else leverage_of(leverage),
+        leverage=Decimal(1) if not leverage else read_positive("--leverage", leverage),
         url=url or None,
     )
     run(_add(new, as_json), as_json=as_json)
@@ -83,13 +84,6 @@ def check(name: Name, as_json: Json = False) -> None:
 def remove(name: Name, as_json: Json = False) -> None:
     """Forget the keys of an account. Its orders and bookings stay."""
     run(_remove(name, as_json), as_json=as_json)
-
-
-def leverage_of(text: str) -> Decimal:
-    try:
-        return Decimal(text)
-    except InvalidOperation:
-        raise UsageError(f"--leverage {text!r} is not a number, such as 3 or 2.5") from None
 
 
 def _keys_given(parts: Sequence[str]) -> str:

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import os
+import re
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from typing import Annotated, Any, Final, NoReturn
@@ -19,6 +20,9 @@ from mastertrade.shared.postgres_manager import PostgresManager
 INTERRUPTED: Final = 130
 """128 and the number of SIGINT, as shells count."""
 LOG: Final = "logs/mastertrade.log"
+
+_ENDLESS: Final = re.compile(r"\S{300,}")
+"""What somebody wrote is told again in a message, but not all of it when it fills pages."""
 
 log = logging.getLogger(__name__)
 
@@ -79,7 +83,7 @@ class Unexpected(MasterTradeError):
 
 def leave(error: MasterTradeError, *, as_json: bool) -> NoReturn:
     """One line (a list of faults has one each) on standard error, with --json an object on standard output besides."""
-    message = redact(str(error))
+    message = _ENDLESS.sub(lambda found: f"{found[0][:60]}… ({len(found[0])} characters)", redact(str(error)))
     if as_json:
         kind, code = type(error).__name__, error.exit_code
         emit_json({"error": {"kind": kind, "message": message, "exit_code": code}})

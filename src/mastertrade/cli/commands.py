@@ -1,6 +1,8 @@
 """``mastertrade``: every command, registered in one place."""
 
+import re
 import sys
+from collections.abc import Sequence
 from io import TextIOWrapper
 
 import typer
@@ -23,6 +25,8 @@ from mastertrade.cli.trading import halt, resume, status
 from mastertrade.cli.venue import venue
 from mastertrade.cli.why import why
 from mastertrade.shared.errors import MasterTradeError, UsageError
+
+_EMPTY_OPTION = re.compile(r"--[a-z-]+=\s*")
 
 app = typer.Typer(
     name="mastertrade",
@@ -72,6 +76,7 @@ def main() -> None:
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal that cannot show a sign shows another one
     try:
+        _refuse_empty(sys.argv[1:])
         sys.exit(app(prog_name="mastertrade", standalone_mode=False))
     except typer.Abort:
         leave(Interrupted(), as_json=False)
@@ -82,6 +87,18 @@ def main() -> None:
         leave(error, as_json="--json" in sys.argv)
     except Exception as error:  # noqa: BLE001 - what is not the parser's is raised again
         _leave_for_usage(error)
+
+
+def _refuse_empty(arguments: Sequence[str]) -> None:
+    """A variable of the shell that holds nothing would be an option that was not given: a limit order at the market's
+    price, a cancel of every market."""
+    for place, argument in enumerate(arguments):
+        if not argument.strip() or _EMPTY_OPTION.fullmatch(argument):
+            before = argument if argument.strip() else arguments[place - 1] if place else "mastertrade"
+            raise UsageError(
+                f"what stands behind {before.rstrip('= ')} is empty, as a variable of the shell that holds nothing; "
+                "give it a value, or leave it out"
+            )
 
 
 def _leave_for_usage(error: Exception) -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -31,6 +31,7 @@ from mastertrade.cli.order_algos import (
 )
 from mastertrade.cli.order_terms import read_lasts, read_terms, read_time, terms_words
 from mastertrade.cli.output import Cell, bad, bold, dim, emit_json, facts, good, show, table, warning
+from mastertrade.cli.reading import read_name, read_positive
 from mastertrade.cli.risk_check import read_order
 from mastertrade.cli.trading import actor
 from mastertrade.cli.wording import NOTHING, amount, moment, price, words
@@ -149,7 +150,7 @@ def place_order(
         type=type_,
         symbol=symbol,
         quantity=quantity,
-        limit_price=_price(limit) if limit else None,
+        limit_price=read_positive("--limit", limit) if limit else None,
         terms=terms,
         lasts=read_lasts(until),
         account=account or None,
@@ -207,19 +208,9 @@ def cancel_all(
     run(_cancel([], symbol_named(symbol), account or None, reason, wait, as_json), as_json=as_json)
 
 
-def _price(text: str, option: str = "--limit") -> Decimal:
-    try:
-        found = Decimal(text)
-    except InvalidOperation:
-        raise UsageError(f"{option} {text!r} is no price; write it like 26000.5") from None
-    if not found.is_finite() or found <= 0:
-        raise UsageError(f"{option} {text} is not above 0")
-    return found
-
-
 def symbol_named(text: str) -> str | None:
     try:
-        return canonical_symbol(text) if text else None
+        return canonical_symbol(read_name("--symbol", text)) if text else None
     except ValueError as error:
         raise UsageError(f"--symbol {text}: {error}") from None
 
@@ -265,8 +256,8 @@ async def _replace(name: str, quantity: str, limit: str, reason: str, as_json: b
         await replace_order(
             database.manager,
             old["id"],
-            quantity=_price(quantity, "--quantity") if quantity else None,
-            limit=_price(limit) if limit else None,
+            quantity=read_positive("--quantity", quantity) if quantity else None,
+            limit=read_positive("--limit", limit) if limit else None,
             actor=actor(),
             reason=reason,
             as_json=as_json,
@@ -353,6 +344,8 @@ async def _cancel(
                 account_id = await QUERIES.fetchval(manager, "order_account", account=account)
                 if account_id is None:
                     raise NotFound(f"there is no account {account!r}")
+            if symbol is not None and not await QUERIES.fetchval(manager, "is_market", symbol=symbol):
+                raise NotFound(f"{symbol} is no market here; see `mastertrade data instruments`")
             rows = await QUERIES.fetch(manager, "orders_to_cancel", symbol=symbol, account_id=account_id)
             ids = [row["id"] for row in rows]
             algo_ids = await algo_orders(manager).want_ended(symbol=symbol, account_id=account_id, actor=who)

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -13,6 +13,7 @@ import typer
 from mastertrade.cli.application import Json, open_everything, run, with_database
 from mastertrade.cli.order_terms import read_lasts
 from mastertrade.cli.output import Cell, bad, bold, dim, emit_json, facts, good, show, table, warning
+from mastertrade.cli.reading import read_positive
 from mastertrade.cli.wording import NOTHING, amount, moment, price
 from mastertrade.doors import algo_orders
 from mastertrade.shared.errors import UsageError
@@ -108,15 +109,7 @@ def _slices(over_s: int) -> int:
 
 
 def _number(option: str, text: str) -> Decimal | None:
-    if not text:
-        return None
-    try:
-        found = Decimal(text.removesuffix("%"))
-    except InvalidOperation:
-        raise UsageError(f"{option} {text!r} is no number; write it like 26000.5") from None
-    if not found.is_finite() or found <= 0:
-        raise UsageError(f"{option} {text} is not above 0")
-    return found
+    return read_positive(option, text.removesuffix("%")) if text else None
 
 
 async def place_algo(kind: AlgoKind, wish: Wish, rules: Rules, ends_at: datetime | None, as_json: bool) -> None:

@@ -7,9 +7,10 @@ from typing import Any, Final
 
 from mastertrade.domain.orders import Side, Terms, TimeInForce
 from mastertrade.shared.errors import UsageError
+from mastertrade.shared.exact_numbers import shortened
 from mastertrade.shared.serialization import parse_datetime
 
-_DURATION: Final = re.compile(r"(\d+)(s|m|h|d)")
+_DURATION: Final = re.compile(r"([0-9]+)(s|m|h|d)")
 _UNITS: Final = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 
 
@@ -26,7 +27,7 @@ def read_terms(
             raise UsageError("--until: a market order cannot have it; give a limit price (--limit), or leave it out")
     name = tif.strip().upper() or ("GTD" if until else "GTC")
     if name not in TimeInForce.__members__:
-        raise UsageError(f"--tif {tif}: must be one of {', '.join(one.lower() for one in TimeInForce)}")
+        raise UsageError(f"--tif {tif!r}: must be one of {', '.join(one.lower() for one in TimeInForce)}")
     try:
         terms = Terms(
             time_in_force=TimeInForce(name),
@@ -45,7 +46,10 @@ def read_lasts(text: str) -> timedelta | None:
     parts = _DURATION.findall(text.strip().lower())
     if not parts or "".join(number + unit for number, unit in parts) != text.strip().lower():
         return None
-    return timedelta(seconds=sum(int(number) * _UNITS[unit] for number, unit in parts))
+    try:
+        return timedelta(seconds=sum(int(number) * _UNITS[unit] for number, unit in parts))
+    except (OverflowError, ValueError):
+        raise UsageError(f"{shortened(text)} is no time anybody waits for; write it like 90m, 8h or 1d12h") from None
 
 
 def terms_words(row: Mapping[str, Any]) -> str:
@@ -61,6 +65,11 @@ def terms_words(row: Mapping[str, Any]) -> str:
 
 def read_time(text: str) -> datetime:
     try:
-        return parse_datetime(text).astimezone(UTC)
-    except ValueError:
-        raise UsageError(f"--until {text!r} is no time; write it like 2026-01-05T13:00, in UTC, or like 8h") from None
+        found = parse_datetime(text).astimezone(UTC)
+        if not 1900 <= found.year < 2200:
+            raise ValueError(text)
+    except (ValueError, OverflowError):
+        raise UsageError(
+            f"--until {shortened(text)} is no time; write it like 2026-01-05T13:00, in UTC, or like 8h"
+        ) from None
+    return found

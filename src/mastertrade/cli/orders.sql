@@ -21,6 +21,10 @@ SELECT o.*, a.name AS account, s.name AS strategy
     OR (length(:name) >= 8 AND o.id::text LIKE replace(:name, '%', '') || '%')
  ORDER BY o.order_time DESC LIMIT 2;
 
+-- name: is_market
+-- Why: a market that nobody has would only look like one without orders.
+SELECT EXISTS (SELECT 1 FROM instruments WHERE symbol = :symbol);
+
 -- name: order_account
 -- Why: people name accounts, the database knows ids.
 SELECT id FROM accounts WHERE lower(:account::text) IN (lower(name), id::text) LIMIT 1;

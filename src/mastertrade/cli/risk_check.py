@@ -1,13 +1,15 @@
 """``mastertrade risk check``: what would become of an order, every check shown, nothing placed."""
 
+import math
 from dataclasses import asdict
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Annotated
 
 import typer
 
 from mastertrade.cli.application import Json, open_everything, run
 from mastertrade.cli.output import Cell, bad, bold, dim, emit_json, facts, good, show, table, warning
+from mastertrade.cli.reading import read_name, read_positive
 from mastertrade.cli.wording import NOTHING, amount, moment, money, price
 from mastertrade.domain.risk import Check, Disposition
 from mastertrade.domain.strategy import SignalType
@@ -34,6 +36,8 @@ def check(
     As of the account's last mark. Ends with code 1 where it would be refused.
     """
     type_, quantity, symbol = read_order(words)
+    if not math.isfinite(at or 0):
+        raise UsageError(f"--price {at} is no price; write it like 26000.5")
     question = Question(
         type=type_,
         symbol=symbol,
@@ -50,15 +54,10 @@ def read_order(words: list[str]) -> tuple[SignalType, Decimal | None, str]:
     if len(words) not in (2, 3) or words[0].upper() not in (SignalType.BUY, SignalType.SELL):
         raise UsageError(f"{' '.join(words)!r} is no order; write BUY or SELL, a quantity or none, and a market: "
                          "BUY 0.5 BTC/USDT")  # fmt: skip
+    read_name("market", words[-1])
     if len(words) == 2:
         return SignalType(words[0].upper()), None, words[1]
-    try:
-        quantity = Decimal(words[1])
-    except InvalidOperation:
-        raise UsageError(f"quantity {words[1]!r} is no number; write it like 0.5") from None
-    if not quantity.is_finite() or quantity <= 0:
-        raise UsageError(f"quantity {words[1]} is not above 0")
-    return SignalType(words[0].upper()), quantity, words[2]
+    return SignalType(words[0].upper()), read_positive("quantity", words[1]), words[2]
 
 
 async def _check(question: Question, as_json: bool) -> None:

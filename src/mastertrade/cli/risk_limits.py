@@ -2,18 +2,18 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Annotated, Any
 
 import typer
 
 from mastertrade.cli.application import Json, open_everything, run
 from mastertrade.cli.output import Cell, bold, dim, emit_json, say, show, table
+from mastertrade.cli.reading import read_number
 from mastertrade.cli.trading import actor
 from mastertrade.cli.wording import NOTHING, amount, moment
 from mastertrade.doors import limit_door
 from mastertrade.risk_manager.limits import GLOBAL, KINDS, Candidate, Effective
-from mastertrade.shared.errors import UsageError
 
 limits = typer.Typer(help="What trades are held against. Without a command: the numbers.", invoke_without_command=True)
 
@@ -51,11 +51,7 @@ def set_limit(
     as_json: Json = False,
 ) -> None:
     """Change a limit of a scope. The tightest of all scopes counts."""
-    try:
-        number = Decimal(value)
-    except InvalidOperation:
-        raise UsageError(f"limit {name} {value!r} is no number; write it like 2.5") from None
-    run(_change(name, number, scope, reason, confirm, as_json), as_json=as_json)
+    run(_change(name, read_number(f"limit {name}", value), scope, reason, confirm, as_json), as_json=as_json)
 
 
 @limits.command("unset")

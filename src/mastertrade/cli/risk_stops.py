@@ -1,17 +1,17 @@
 """``mastertrade risk stops``: what protects each position, and how people change it."""
 
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Annotated, Any
 
 import typer
 
 from mastertrade.cli.application import Json, open_everything, run
 from mastertrade.cli.output import Cell, bold, dim, emit_json, good, say, show, table, warning
+from mastertrade.cli.reading import read_positive
 from mastertrade.cli.trading import actor
 from mastertrade.cli.wording import NOTHING, amount, moment, price, words
 from mastertrade.doors import risk_door
 from mastertrade.risk_manager.models import StopLossType
-from mastertrade.shared.errors import UsageError
 
 stops = typer.Typer(help="What protects positions. Without a command: the live stops.", invoke_without_command=True)
 
@@ -41,13 +41,7 @@ def move(
     as_json: Json = False,
 ) -> None:
     """Move a stop to a price: nearer to the market, or further with --confirm."""
-    try:
-        wanted = Decimal(to)
-    except InvalidOperation:
-        raise UsageError(f"price {to!r} is no number; write it like 61250.5") from None
-    if not wanted.is_finite():
-        raise UsageError(f"price {to} is no number; write it like 61250.5")
-    run(_change(which, wanted, {}, reason, confirm, as_json), as_json=as_json)
+    run(_change(which, read_positive("price", to), {}, reason, confirm, as_json), as_json=as_json)
 
 
 @stops.command("set")

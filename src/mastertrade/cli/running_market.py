@@ -9,7 +9,6 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from mastertrade.cli.account import leverage_of
 from mastertrade.cli.data_download import length_of, progress_bars, symbol_of
 from mastertrade.cli.markets import (
     CASH,
@@ -23,6 +22,7 @@ from mastertrade.cli.markets import (
     strategy_plans,
 )
 from mastertrade.cli.progress import Screen
+from mastertrade.cli.reading import read_positive
 from mastertrade.cli.wording import interval
 from mastertrade.domain.market import InstrumentKind, parse_symbol, split_symbol
 from mastertrade.doors import accounts
@@ -89,7 +89,7 @@ class Asked:
 
     @property
     def paper_leverage(self) -> Decimal | None:
-        return leverage_of(self.leverage) if self.leverage else None
+        return read_positive("--leverage", self.leverage) if self.leverage else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
