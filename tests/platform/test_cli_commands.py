@@ -179,7 +179,7 @@ def test_an_order_is_judged_without_being_placed(mastertrade: CommandLine) -> No
     large = mastertrade("risk", "check", "BUY", "0.5", "BTC/USDT", "--json").json()
     assert large["disposition"] == "reduced"
     assert Decimal(large["requested_quantity"]) == Decimal("0.5") > Decimal(large["approved_quantity"]) > 0
-    assert len(large["checks"]) == 32
+    assert len(large["checks"]) == 33
     cut = next(one for one in large["checks"] if one["name"] == "position_size")
     assert (cut["limit"], cut["unit"], cut["passed"]) == (5.0, "%", True)
     sized = mastertrade("risk", "check", "buy", "btc/usdt")
