@@ -55,7 +55,7 @@ def test_an_account_trades_its_kind_of_market_paid_and_settled_in_its_quote_asse
         ({"venue": "binance", "leverage": "2"}, "spot is paid in full"),
         ({"venue": "binance", "swaps": True, "leverage": "much"}, "'much' is not a plain decimal number"),
         ({"venue": "binance", "swaps": True, "leverage": "0.5"}, "--leverage 0.5 is outside 1 to 125"),
-        ({"venue": "binance", "swaps": True, "leverage": "nan"}, "outside 1 to 125"),
+        ({"venue": "binance", "swaps": True, "leverage": "nan"}, "'nan' is not a plain decimal number"),
         ({"venue": "binance", "swaps": True, "leverage": "2.505"}, "more than two decimals"),
     ],
 )
