@@ -8,6 +8,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import NamedTuple
 
 import numpy as np
 
@@ -21,9 +22,9 @@ ASSUMED_VOLUME = Decimal(100_000)
 """In quote a day, of a market nobody has a whole day of: that of a thin one."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Held:
-    """One asset beside the account's currency; ``value`` in that currency."""
+class Held(NamedTuple):
+    """One asset beside the account's currency; ``value`` in that currency. A tuple: every judgement makes one of each
+    asset."""
 
     asset: str
     instrument_id: int | None

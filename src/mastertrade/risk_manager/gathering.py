@@ -98,7 +98,7 @@ class Gatherer:
         self, tx: Transaction, row: Row, instrument: Instrument, limits: Limits, now: datetime
     ) -> Exposure:
         facts = zip(row["assets"], row["instruments"], row["values"], strict=True)
-        held = [Held(asset=asset, instrument_id=id, value=value) for asset, id, value in facts]
+        held = [Held(*one) for one in facts]
         judged = await self._markets.market(tx, instrument.id, now)
         moving = await self._markets.together(tx, [*(one.instrument_id for one in held), instrument.id], now)
         names = [one.asset for one in held] + [instrument.base]

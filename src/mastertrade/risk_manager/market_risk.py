@@ -53,7 +53,7 @@ class MarketRisk:
         self._window_days = window_days
         self._midnight: datetime | None = None
         self._markets: dict[int, Market] = {}
-        self._together: dict[tuple[int, ...], Together] = {}
+        self._together: dict[tuple[int | None, ...], Together] = {}
 
     async def market(self, db: Database, instrument_id: int, now: datetime) -> Market:
         midnight = self._turn_to(now)
@@ -66,9 +66,10 @@ class MarketRisk:
 
     async def together(self, db: Database, instruments: Sequence[int | None], now: datetime) -> Together:
         """None is an asset without a market: unknown in everything."""
-        markets = [None if one is None else await self.market(db, one, now) for one in instruments]
-        key = tuple(-1 if one is None else one for one in instruments)
+        self._turn_to(now)
+        key = tuple(instruments)
         if (known := self._together.get(key)) is None:
+            markets = [None if one is None else await self.market(db, one, now) for one in instruments]
             if len(self._together) > 256:  # of one day: only what was asked for lately is asked for again
                 self._together.clear()
             known = self._together[key] = _together(markets)
