@@ -11,6 +11,7 @@ from uuid import UUID
 import numpy as np
 import pytest
 
+from mastertrade.cli.order_algos import unguarded, unguarded_words
 from mastertrade.domain.orders import Terms
 from mastertrade.domain.strategy import SignalType
 from mastertrade.doors import algo_orders, manual_orders
@@ -217,6 +218,32 @@ async def test_an_iceberg_rests_in_parts_until_it_is_ended(floor: Floor) -> None
     await floor.play(20)
     assert (await floor.row(id)) == ("canceled", "ann cancelled it")
     assert len(await floor.orders(id)) in (len(found), len(found) + 1)
+    assert await broken_laws(floor.db) == []
+
+
+@pytest.mark.parametrize("floor", [[*QUIET, 0.0]], indirect=True)
+async def test_a_bracket_that_is_called_off_leaves_what_it_bought_and_says_so(floor: Floor) -> None:
+    await floor.play(3)
+    id = await floor.place(AlgoKind.BRACKET, watching(stop=PRICE * 0.95, target=PRICE * 1.05))
+    await floor.play(6)
+    assert await floor.held() == SOME
+    assert await unguarded(floor.db, [id]) == []
+    assert await floor.algos.want_ended(account_id=None, actor="ann") == [id]
+    (row,) = await unguarded(floor.db, [id])
+    assert (row["quantity"], row["kind"], row["stop_price"] > 0) == (SOME, "bracket", True)
+    words = unguarded_words(row)
+    assert "0.01 long is still held and its bracket has ended; what is left is the risk manager's stop at" in words
+    assert "nothing guards it now" in unguarded_words(row | {"stop_price": None})
+    await floor.play(9)
+    assert await floor.row(id) == ("canceled", "ann cancelled it")
+    assert await floor.held() == SOME
+    said = "SELECT message FROM risk_alerts WHERE alert_type = 'position_unguarded' AND status = 'open'"
+    assert "0.01" in await floor.db.fetchval(said)
+    rows = await floor.db.fetch("SELECT quantity FROM unguarded_positions('-infinity')")
+    assert [one["quantity"] for one in rows] == [SOME]
+    await floor.place(AlgoKind.TRIGGER, watching(stop=PRICE * 0.95), type=SignalType.SELL)
+    await floor.play(12)
+    assert await floor.db.fetchval(said) is None, "guarded again"
     assert await broken_laws(floor.db) == []
 
 

@@ -62,6 +62,8 @@ def algos_by_hand(program: CommandLine) -> None:
     assert "trail" not in program("order", "algos").out
     ended = program("order", "cancel", waiting["id"][:8], "--wait", "60", "--json").json()
     assert (ended["wanted"], ended["algo_orders"][0]["status"]) == (1, "canceled")
+    (left,) = ended["unguarded"]
+    assert (left["symbol"], Decimal(left["quantity"]), left["kind"]) == ("BTC/USDT", Decimal("0.007"), "trigger")
     rests = ("--limit", "0.2", "--wait", "2", "--json")
     resting = program("order", "place", "BUY", "100", "ADA/USDT", *rests).json()
     assert at_rest(program, resting)["status"] == "OPEN"

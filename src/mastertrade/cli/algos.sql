@@ -22,3 +22,8 @@ SELECT t.step, t.leg, t.raised_at, t.quantity::numeric AS quantity, t.signal_id,
   LEFT JOIN verdicts v ON v.signal_id = t.signal_id
   LEFT JOIN orders o ON o.id = coalesce(t.order_id, (SELECT x.id FROM orders x WHERE x.signal_id = t.signal_id LIMIT 1))
  WHERE t.algo_order_id = :id ORDER BY t.step LIMIT 1000;
+
+-- name: algo_unguarded
+-- Why: whoever calls off what guards a position is told that it is still held, and what is left to guard it.
+SELECT algo_order_id, symbol, side, quantity, kind, stop_price FROM unguarded_positions('-infinity')
+ WHERE algo_order_id = ANY(:ids::uuid[]) ORDER BY symbol LIMIT 1000;

@@ -28,6 +28,8 @@ from mastertrade.cli.order_algos import (
     read_algo_words,
     replace_order,
     show_algo,
+    unguarded,
+    unguarded_words,
 )
 from mastertrade.cli.order_terms import read_lasts, read_terms, read_time, terms_words
 from mastertrade.cli.output import Cell, bad, bold, dim, emit_json, facts, good, show, table, warning
@@ -204,7 +206,11 @@ def cancel_all(
     wait: Wait = 10,
     as_json: Json = False,
 ) -> None:
-    """Cancel every order that may still trade."""
+    """Cancel every order that may still trade.
+
+    What is kept until its price comes ends too, brackets with what they bought: that stays, and is named with what is
+    left to guard it.
+    """
     run(_cancel([], symbol_named(symbol), account or None, reason, wait, as_json), as_json=as_json)
 
 
@@ -353,8 +359,9 @@ async def _cancel(
         is_heard = await QUERIES.fetchval(manager, "is_somebody_there")
         kept = await ended(manager, algo_ids, wait_s if is_heard else 0.0, LOOK_EVERY_S)
         states = await _ended(manager, ids, wait_s if is_heard else 0.0)
+        left = await unguarded(manager, algo_ids)
     if as_json:
-        emit_json({"wanted": wanted + len(algo_ids), "orders": states, "algo_orders": kept})
+        emit_json({"wanted": wanted + len(algo_ids), "orders": states, "algo_orders": kept, "unguarded": left})
         return
     if not states and not kept:
         show(dim("no order may still trade"))
@@ -366,6 +373,8 @@ async def _cancel(
     if any(one["status"] not in FINAL for one in states) or any(one["ended_at"] is None for one in kept):
         told = "not confirmed yet; order list shows when it is" if is_heard else "nothing runs here: it waits"
         show("", dim(told))
+    for one in left:
+        show("", warning(unguarded_words(one)))
 
 
 async def _named(manager: PostgresManager, names: Sequence[str]) -> tuple[list[Any], list[Any]]:

@@ -260,6 +260,20 @@ async def ended(manager: PostgresManager, ids: Sequence[Any], wait_s: float, eve
         await asyncio.sleep(every_s)
 
 
+async def unguarded(manager: PostgresManager, ids: Sequence[Any]) -> list[dict[str, Any]]:
+    """Positions that were guarded by one of these, and by nothing of theirs any more."""
+    return [dict(row) for row in await QUERIES.fetch(manager, "algo_unguarded", ids=list(ids))]
+
+
+def unguarded_words(row: Row) -> str:
+    stop = row["stop_price"]
+    left = "nothing guards it now" if stop is None else f"what is left is the risk manager's stop at {price(stop)}"
+    sale = "SELL" if row["side"] == "long" else "BUY"
+    again = f"order place {sale} {amount(row['quantity'])} {row['symbol']} --reduce-only --stop PRICE"
+    held = f"{row['symbol']}: {amount(row['quantity'])} {row['side']} is still held and its {row['kind']} has ended"
+    return f"{held}; {left}. Guard it: {again}; give it up: risk flatten"
+
+
 def ended_cells(row: Row) -> tuple[Cell, ...]:
     quantity = NOTHING if row["quantity"] is None else amount(row["quantity"])
     return (

@@ -1,5 +1,39 @@
 -- What is wrong with an account's orders and books, as alerts beside those of the watch over its risk. Owner: order_executor.
 
+-- Whether an algo order would give up a position of this side.
+CREATE OR REPLACE FUNCTION guards(p_kind text, p_side text, p_held text) RETURNS boolean LANGUAGE sql IMMUTABLE AS $$
+    SELECT CASE p_kind WHEN 'bracket' THEN (p_side = 'BUY') = (p_held = 'long')
+                       WHEN 'trigger' THEN (p_side = 'SELL') = (p_held = 'long')
+                       ELSE false END;
+$$;
+
+-- Positions whose guard was called off or ran out since then: a bracket whose entry filled, or a trigger that would have given up, while
+-- no other one guards what is held. stop_price is that of the risk manager's own stop, where the position has one.
+CREATE OR REPLACE FUNCTION unguarded_positions(p_since timestamptz)
+RETURNS TABLE (algo_order_id uuid, account_id uuid, symbol text, side text, quantity numeric, kind text, status text, stop_price numeric)
+LANGUAGE plpgsql STABLE AS $$
+#variable_conflict use_column
+BEGIN
+    RETURN QUERY
+    SELECT a.id, a.account_id, i.symbol, p.side, p.quantity::numeric, a.kind, a.status, k.stop_price::numeric
+      FROM algo_orders a
+      JOIN instruments i ON i.id = a.instrument_id
+      JOIN strategy_positions p ON p.account_id = a.account_id AND p.strategy_id = a.strategy_id
+           AND p.instrument_id = a.instrument_id AND p.status = 'open' AND p.opened_at <= a.updated_at
+      LEFT JOIN LATERAL (
+           SELECT s.stop_price FROM stop_losses s JOIN risk_positions r ON r.id = s.position_id
+            WHERE s.status = 'active' AND s.strategy_id = a.strategy_id AND s.instrument_id = a.instrument_id
+              AND r.account_id = a.account_id LIMIT 1) k ON true
+     WHERE a.updated_at > p_since AND a.status IN ('ending', 'canceled', 'expired') AND guards(a.kind, a.side, p.side)
+       AND (a.kind = 'trigger' OR EXISTS (
+            SELECT FROM algo_order_steps t JOIN orders o ON o.signal_id = t.signal_id
+             WHERE t.algo_order_id = a.id AND t.leg = 'entry' AND o.filled_quantity > 0))
+       AND NOT EXISTS (
+            SELECT FROM algo_orders g
+             WHERE g.account_id = a.account_id AND g.strategy_id = a.strategy_id AND g.instrument_id = a.instrument_id
+               AND g.status = 'working' AND guards(g.kind, g.side, p.side));
+END $$;
+
 -- What stands now, in the words of settle_alerts: orders whose fate is unknown for over half a minute, fills that could not be
 -- booked and orders that traded after their end within a day, fills that were inferred, positions that the venue closed within
 -- a day, books that differ from the venue's, a venue or a stream that does not tell, and algo orders that gave up within a day.
@@ -61,6 +95,13 @@ BEGIN
           FROM account_streams t JOIN account_states s USING (account_id, epoch)
          WHERE t.account_id = p_account AND t.state <> 'open' AND t.since <= p_at - v_patience
         UNION ALL
+        SELECT 'position_unguarded', CASE WHEN bool_and(u.stop_price IS NOT NULL) THEN 'medium' ELSE 'high' END,
+               'a position whose guard has ended',
+               format('%s %s of %s: its %s was called off or ran out%s', max(u.side), sum(u.quantity), u.symbol, min(u.kind),
+                      coalesce('; the stop at ' || trim_scale(max(u.stop_price)) || ' of the risk manager is left', ', and it has no stop')),
+               u.symbol, sum(u.quantity)::float8, 0, 'guard it again (order place --stop …), or give it up: mastertrade risk flatten'
+          FROM unguarded_positions(p_at - v_remembered) u WHERE u.account_id = p_account GROUP BY u.symbol
+        UNION ALL
         SELECT 'algo_order_failed', 'high', 'an order that gave up',
                format('%s %s of %s: %s', min(a.kind), left(min(a.id::text), 8), i.symbol, min(a.outcome)), i.symbol, count(*)::float8, 0,
                'place it again, or give the position up: mastertrade risk flatten'
@@ -118,5 +159,5 @@ BEGIN
     PERFORM require_lease(p_role, p_epoch);
     RETURN QUERY SELECT s.change, s.alert FROM settle_alerts(p_account, p_at, order_conditions(p_account, p_at) || market_conditions(p_account, p_at), ARRAY[
         'order_unknown', 'fill_quarantined', 'fill_inferred', 'late_fill', 'position_closed_by_venue', 'books_differ', 'venue_silent',
-        'stream_down', 'algo_order_failed', 'market_silent', 'market_doubtful', 'bars_unusable']) s;
+        'stream_down', 'algo_order_failed', 'position_unguarded', 'market_silent', 'market_doubtful', 'bars_unusable']) s;
 END $$;
