@@ -503,7 +503,8 @@ DROP FUNCTION IF EXISTS apply_fill(
 CREATE OR REPLACE FUNCTION apply_fill(
     p_fill_id uuid, p_account_id uuid, p_client_order_id text, p_exchange_order_id text, p_exchange_trade_id text,
     p_quantity numeric, p_price numeric, p_commission numeric, p_commission_asset text, p_is_maker boolean,
-    p_trade_time timestamptz, p_at timestamptz, p_source text, p_venue_pnl numeric, p_side text,
+    p_trade_time timestamptz, p_at timestamptz, p_source text, p_venue_pnl numeric DEFAULT NULL,
+    p_side text DEFAULT NULL,
     OUT outcome text, OUT order_id uuid, OUT strategy_id uuid, OUT signal_id uuid, OUT instrument_id int, OUT symbol text,
     OUT side text, OUT status text, OUT realized_pnl numeric, OUT position_quantity numeric, OUT position_entry_price numeric
 ) LANGUAGE plpgsql AS $$
