@@ -1,6 +1,7 @@
 """An account for swaps from its keys to its books: the executor, the real ccxt client, and a venue on this machine that
 keeps the truth. Whatever the wire does, wallet, contracts and funding are the venue's."""
 
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -22,6 +23,7 @@ from mastertrade.order_executor.accounts import Accounts, NewAccount, book_openi
 from mastertrade.shared.clock import ReplayClock
 from mastertrade.shared.errors import ConfigurationError, UsageError
 from mastertrade.shared.postgres_manager import PostgresManager
+from tests.postgres import test_broken_venue
 from tests.postgres.executor_seed import START, Desk, make_executor, open_desk
 
 START_MS = int(START.timestamp() * 1000)
@@ -201,3 +203,54 @@ async def test_keys_for_swaps_need_the_right_for_futures_and_one_way_mode(
 def test_an_account_for_swaps_is_refused_where_they_cannot_be_traded(venue: str) -> None:
     with pytest.raises(UsageError, match=f"venue '{venue}': .*; an account for swaps can be at binance"):
         NewAccount(name="mine", venue=venue, kind=InstrumentKind.SWAP)
+
+
+async def nothing_false_is_booked(on: Floor) -> None:
+    truth, manager, account = on.venue.swaps, on.desk.manager, on.desk.account
+    names = {one.id: one.client_id for one in truth.orders}
+    rows = await manager.fetch(
+        "SELECT t.exchange_trade_id, o.client_order_id, t.side, t.quantity, t.price "
+        "FROM trades t JOIN orders o ON o.id = t.order_id WHERE t.account_id = $1",
+        account.id,
+    )
+    told = [tuple(row.values()) for row in rows]
+    assert len(told) == len(set(told))
+    assert set(told) <= {
+        (str(one.id), names[one.order_id], one.side, one.quantity, one.price) for one in truth.executions
+    }
+    paid = await manager.fetch("SELECT payment_id, amount FROM funding_payments WHERE account_id = $1", account.id)
+    assert {tuple(row.values()) for row in paid} <= {(str(one.id), one.amount) for one in truth.incomes}
+    assert await manager.fetchval("SELECT count(*) FROM quarantined_fills") == 0
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("seed", range(2))
+async def test_a_venue_that_breaks_its_answers_makes_nobody_stop_and_nothing_false(
+    database: PostgresManager,
+    tmp_path: Path,
+    seed: int,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Another amount in the place of a profit or a payment is no broken answer: the venue's word is what counts."""
+    caplog.set_level(logging.CRITICAL)
+    monkeypatch.setattr(test_broken_venue, "LEFT_OUT", (*test_broken_venue.LEFT_OUT, "realizedPnl", "income"))
+    async with floor(database, tmp_path) as on:
+        await on.traded(Side.BUY, "0.2", reserve="10000")
+        await on.later(1)
+        breaker = on.client._parse_json = test_broken_venue.Breaker(on.client._parse_json, seed)  # type: ignore[method-assign]
+        for number in range(12):
+            breaker.is_on = True
+            side = Side.SELL if number % 2 else Side.BUY
+            await on.traded(side, "0.3" if number % 3 else "0.1", reserve="20000")
+            await on.later(5)
+            await on.later(2 * 3_600)
+            await nothing_false_is_booked(on)
+        assert breaker.broken > 5
+        breaker.is_on = False
+        for _ in range(8):
+            await on.later(40)
+        await nothing_false_is_booked(on)
+        assert await database.fetchval("SELECT count(*) FROM trades") == len(on.venue.swaps.executions)
+        assert await database.fetchval("SELECT count(*) FROM orders WHERE status = 'UNKNOWN'") == 0
+        await on.books_are_the_venues()
