@@ -41,6 +41,7 @@ from mastertrade.exchanges.request_budget import (
     seconds_of,
 )
 from mastertrade.shared.errors import ConfigurationError, MasterTradeError
+from mastertrade.shared.logging import redact
 
 REST: Final = "ccxt.async_support"
 STREAMS: Final = "ccxt.pro"
@@ -261,8 +262,9 @@ class Gate:
 
 
 def short(error: Exception) -> str:
-    """The first line, without the page of HTML that may follow, and without what was asked: it may be signed."""
-    text = re.sub(r"(https?://[^\s?]*)\?\S*", r"\1", str(error).strip())
+    """The first line, without the page of HTML that may follow, without what was asked, since it may be signed, and
+    without keys: a venue may say them back. Hidden before it is cut, which would leave a part of one."""
+    text = redact(re.sub(r"(https?://[^\s?]*)\?\S*", r"\1", str(error).strip()))
     lines = text.splitlines() or [""]
     first = re.split(r"<(?:!doctype|html|head|body)", lines[0], maxsplit=1, flags=re.IGNORECASE)[0].strip()
     shown = first if len(first) <= 300 else f"{first[:300]}…"

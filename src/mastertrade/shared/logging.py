@@ -1,5 +1,6 @@
 """Structured logs: one JSON object a line, times in UTC, no secrets, no control characters."""
 
+import base64
 import json
 import logging
 import os
@@ -10,6 +11,7 @@ from datetime import UTC, datetime
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from typing import Any, TextIO
+from urllib.parse import quote, quote_plus
 
 HIDDEN = "(hidden)"
 FILE_BYTES, FILES_KEPT = 10_000_000, 5
@@ -32,17 +34,35 @@ _SECRET_TEXT = (
 )
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 _known_secrets: set[str] = set()
+SHORTEST_SECRET, LONG_LINE = 6, 20
 
 
 def hide(secret: str) -> None:
     """Never show this text in a log again. Texts shorter than six characters are left: hiding them would hide words."""
-    if len(secret) >= 6:
-        _known_secrets.add(secret)
+    if len(secret) >= SHORTEST_SECRET:
+        _known_secrets.update(forms_of(secret))
+
+
+def forms_of(secret: str) -> set[str]:
+    """What a stranger's error makes of a secret: as it is, in an address, in JSON, as base64 of either kind, in hex,
+    and each of its lines where it has several."""
+    data = secret.encode()
+    forms = {
+        secret,
+        quote(secret, safe=""),
+        quote_plus(secret),
+        json.dumps(secret)[1:-1],
+        data.hex(),
+        data.hex().upper(),
+    }
+    forms |= {encode(data).decode().rstrip("=") for encode in (base64.b64encode, base64.urlsafe_b64encode)}
+    forms |= {line for line in secret.splitlines() if len(line) >= LONG_LINE}
+    return forms
 
 
 def redact(text: str) -> str:
     """``text`` without the secrets that are known or look like some."""
-    for secret in _known_secrets:
+    for secret in sorted(_known_secrets, key=len, reverse=True):  # the longer first: a part would leave the rest
         text = text.replace(secret, HIDDEN)
     for pattern, replacement in _SECRET_TEXT:
         text = pattern.sub(replacement, text)
