@@ -23,6 +23,7 @@ WINDOW = timedelta(seconds=5)
 Plant = Callable[[pytest.MonkeyPatch, RealDatabase], None]
 
 _move, _send, _apply, _hear = Books.move, Sender.send, Books.apply, Books.hear
+_book_fills = Watcher._book_fills
 
 
 def time_out_is_a_refusal(patch: pytest.MonkeyPatch, real: RealDatabase) -> None:
@@ -72,6 +73,18 @@ def the_list_of_fills_is_passed_before_it_is_booked(patch: pytest.MonkeyPatch, r
         self._cursor = page.cursor
         await asyncio.sleep(0.5)
         return await self._book(page.fills)
+
+    patch.setattr(Watcher, "_book_fills", book_fills)
+
+
+def news_of_a_trade_are_taken_for_its_booking(patch: pytest.MonkeyPatch, real: RealDatabase) -> None:
+    async def book_fills(self: Watcher, only: Any = ()) -> int:
+        if not only:
+            return await _book_fills(self)
+        page = await self._answer(self._venue.fills(self._cursor or "", only))
+        self._cursor = page.cursor  # "the stream has told them"
+        self.hearing.books(page.fills, self._clock.now())
+        return 0
 
     patch.setattr(Watcher, "_book_fills", book_fills)
 
@@ -192,6 +205,7 @@ PLANTED: tuple[Plant, ...] = (
     sent_again_after_a_time_out,
     sent_again_after_a_restart,
     the_list_of_fills_is_passed_before_it_is_booked,
+    news_of_a_trade_are_taken_for_its_booking,
     a_late_fill_is_ignored,
     a_fill_is_booked_each_time_it_is_told,
     absent_at_the_first_no,

@@ -2,13 +2,13 @@
 
 import asyncio
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 
 from mastertrade.domain.orders import Fill, OrderStatus, Side
-from mastertrade.exchanges.exchange import FillPage, OrderTicket, VenueOrder, VenueRefused
+from mastertrade.exchanges.exchange import AccountNews, FillPage, Listening, OrderTicket, VenueOrder, VenueRefused
 from mastertrade.shared.clock import Clock
 
 PRICE, FEE = Decimal(100), Decimal("0.001")
@@ -30,6 +30,10 @@ class Faults:
     untold_fills_s: float = 0.0
     delay_s: float = 0.05
     skew_s: float = 0.0
+    news_lost: float = 0.0
+    news_twice: float = 0.0
+    news_of_nothing: float = 0.0
+    stream_breaks: float = 0.0
 
 
 @dataclass
@@ -54,10 +58,12 @@ class SimulatedVenue:
     shown_at: list[datetime] = field(default_factory=list)
     holds: dict[str, Decimal] = field(default_factory=dict)
     labels: dict[str, str] = field(default_factory=dict)
+    listeners: list["asyncio.Queue[AccountNews]"] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.holds = {"USDT": self.cash, "BTC": Decimal(0)}
         self._list: tuple[VenueOrder, ...] = ()
+        self._luck = random.Random(self.rng.random())
 
     # --- the venue's own world ---
 
@@ -83,6 +89,7 @@ class SimulatedVenue:
         )
         self.truth[ticket.client_order_id] = Truth(order, self.clock.now())
         self._log("accepted", order)
+        self._tell(order)
         return order
 
     def trade(self) -> None:
@@ -121,9 +128,54 @@ class SimulatedVenue:
             )
         )
         self._log("filled", one.order)
+        self._tell(one.order, str(len(self.filled)))
 
     def _log(self, what: str, order: VenueOrder) -> None:
         self.note(f"{what} {self.labels.get(order.client_order_id)} {order.filled_quantity}/{order.quantity}")
+
+    # --- what it tells by itself ---
+
+    async def watch_account(self) -> AsyncGenerator[Listening | AccountNews]:
+        await self._wire()
+        waiting: asyncio.Queue[AccountNews] = asyncio.Queue()
+        self.listeners.append(waiting)
+        try:
+            yield Listening()
+            while True:
+                news = await waiting.get()
+                if self._is_struck(self.faults.stream_breaks):
+                    self.suffer("the stream broke")
+                    raise ConnectionResetError("the stream broke")
+                yield news
+        finally:
+            self.listeners.remove(waiting)
+
+    def _tell(self, order: VenueOrder, trade: str = "") -> None:
+        news = AccountNews(
+            symbol=order.symbol,
+            exchange_order_id=order.exchange_order_id,
+            client_order_id="" if trade else order.client_order_id,
+            exchange_trade_id=trade,
+            has_traded=bool(trade),
+            is_over=order.status.is_final,
+        )
+        for waiting in self.listeners:
+            told = [news]
+            if self._is_struck(self.faults.news_lost):
+                self.suffer("news were lost")
+                told = []
+            if self._is_struck(self.faults.news_twice):
+                self.suffer("news came twice")
+                told *= 2
+            if self._is_struck(self.faults.news_of_nothing):
+                self.suffer("news of nothing")
+                told.append(replace(news, exchange_trade_id="none", has_traded=True, is_over=True))
+            for one in told:
+                delay_s = self._luck.uniform(0, self.faults.delay_s)
+                asyncio.get_running_loop().call_later(delay_s, waiting.put_nowait, one)
+
+    def _is_struck(self, chance: float) -> bool:
+        return chance > 0 and self._luck.random() < chance
 
     # --- what it answers ---
 
@@ -204,6 +256,7 @@ class SimulatedVenue:
         if not one.order.status.is_final:
             one.order = replace(one.order, status=OrderStatus.CANCELED)
             self._log("canceled", one.order)
+            self._tell(one.order)
         await self._back()
         return self._seen(one)
 
@@ -235,6 +288,9 @@ class SimulatedVenue:
             self.rng.shuffle(page)
         await self._back()
         return FillPage(fills=tuple(page), cursor=str(end) if end else after)
+
+    async def fills_of(self, after: str, symbols: Sequence[str]) -> FillPage:
+        return await self.fills(after, symbols)
 
     async def balances(self) -> dict[str, Decimal]:
         await self._wire()

@@ -5,7 +5,8 @@ import asyncio
 import hashlib
 import random
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -14,6 +15,7 @@ from uuid import UUID
 
 from mastertrade.domain.events import OrderApproved
 from mastertrade.domain.orders import ApprovedOrder, OrderType, Side, client_order_id
+from mastertrade.exchanges.exchange import AccountNews, Listening
 from mastertrade.order_executor.config import ExecutorSettings
 from mastertrade.order_executor.service import OrderExecutor
 from mastertrade.postgres.lease import Lease
@@ -99,6 +101,10 @@ FAULTS = {
     "fills were told twice": "fills were repeated and reordered",
     "fills were counted and not told": "the list of fills was behind what orders count",
     "refused order": "an order was refused",
+    "the stream broke": "the account's stream broke",
+    "news were lost": "the account's stream left something out",
+    "news came twice": "the account's stream told something twice",
+    "news of nothing": "the account's stream told what never was",
 }
 """What the journal calls them, and what they are."""
 
@@ -116,7 +122,7 @@ class Process:
     awake: asyncio.Event = field(default_factory=asyncio.Event)
 
     def everything(self) -> "list[asyncio.Task[Any] | None]":
-        return [*self.tasks, self.executor._monitor]
+        return [*self.tasks, *self.executor._listening, self.executor._monitor]
 
     def die(self) -> None:
         for task in self.everything():
@@ -137,6 +143,8 @@ class World:
         self.rng = random.Random(self.seed)
         self.loop = VirtualLoop(random.Random(self.rng.random()))
         self.clock = VirtualClock(self.loop, START)
+        self.luck = random.Random(self.seed)
+        self.listens = self.span is HOUR or self.seed % 2 == 0
         self.weather = Weather(random.Random(self.rng.random()), suffer=self.suffer)
         self.delivered: set[UUID] = set()
         self.approvals: dict[UUID, OrderApproved] = {}
@@ -228,11 +236,19 @@ class World:
             stale_lists=draw() * 0.5 if draw() < 0.3 else 0, repeated_fills=0.5 if draw() < 0.4 else 0,
             fills_lag_s=draw() * 20 if draw() < 0.5 else 0, delay_s=draw() ** 4 * 3,
             skew_s=self.rng.uniform(-1, 1) if draw() < 0.3 else 0, silent=is_silent,
-            untold_fills_s=20 + draw() * 100 if draw() < 0.3 else 0,
+            untold_fills_s=20 + draw() * 100 if draw() < 0.3 else 0, **self._draw_stream(),
         )  # fmt: skip
         self.weather.lost_commits = draw() * 0.1 if draw() < 0.5 else 0
         self.liquidity = draw() ** 2
         self.weather.aims_at = self.rng.choice(AIMS)
+
+    def _draw_stream(self) -> dict[str, float]:
+        draw = self.luck.random
+        return {
+            "news_lost": draw() if draw() < 0.4 else 0, "news_twice": draw() if draw() < 0.4 else 0,
+            "news_of_nothing": draw() * 0.5 if draw() < 0.3 else 0,
+            "stream_breaks": draw() * 0.2 if draw() < 0.4 else 0,
+        }  # fmt: skip
 
     async def _start_process(self) -> None:
         """As ``serve`` does: the lease, a first look, then events."""
@@ -254,6 +270,7 @@ class World:
             manager=manager,  # type: ignore[arg-type]
             venues={self.account: venue},  # type: ignore[dict-item]
             lease=Lease(role=str(self.account), epoch=epoch),
+            listens=self.listens,
         )
         process = self.process = Process(executor)
         self.processes.append(process)
@@ -499,6 +516,12 @@ class GatedVenue:
         self.name = venue.name
         self._venue = venue
         self._gate = gate
+
+    async def watch_account(self) -> AsyncGenerator[Listening | AccountNews]:
+        async with aclosing(self._venue.watch_account()) as stream:
+            async for news in stream:
+                await self._gate()
+                yield news
 
     def __getattr__(self, name: str) -> Any:
         ask = getattr(self._venue, name)

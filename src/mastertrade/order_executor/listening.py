@@ -3,7 +3,7 @@ finds the same without it."""
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import aclosing
 from typing import Final
 from uuid import UUID
@@ -68,7 +68,7 @@ class Listener:
             await asyncio.gather(asking, return_exceptions=True)
 
     async def _keep_connected(self) -> None:
-        pauses = Backoff(first_s=FIRST_PAUSE_S, longest_s=LONGEST_PAUSE_S).pauses_s()
+        pauses = _pauses_s()
         while True:
             began = self._clock.monotonic()
             reading = asyncio.create_task(self._read(), name="order_executor.stream")
@@ -87,7 +87,7 @@ class Listener:
             self._hearing.ends(is_silent=left_out is not None)
             await self._tell(reason)
             if left_out is None and self._clock.monotonic() - began > WELL_AFTER_S:
-                pauses = Backoff(first_s=FIRST_PAUSE_S, longest_s=LONGEST_PAUSE_S).pauses_s()
+                pauses = _pauses_s()
             await self._clock.sleep(next(pauses))
 
     async def _read(self) -> None:
@@ -151,3 +151,7 @@ class Listener:
             raise
         except Exception as error:  # noqa: BLE001 - trading does not hang on it
             log.warning("the state of the account's stream was not kept", extra={"error": f"{type(error).__name__}"})
+
+
+def _pauses_s() -> Iterator[float]:
+    return Backoff(first_s=FIRST_PAUSE_S, longest_s=LONGEST_PAUSE_S, jitter=0.0).pauses_s()
