@@ -5,6 +5,7 @@ from mastertrade.messaging.postgres import PostgresBus
 from mastertrade.order_executor.accounts import Accounts
 from mastertrade.order_executor.cancels import Cancels
 from mastertrade.order_executor.differences import Differences
+from mastertrade.order_executor.resolutions import Resolutions
 from mastertrade.platform import PlatformSettings, request_budget
 from mastertrade.risk_manager.alert_door import AlertDoor
 from mastertrade.risk_manager.limit_door import LimitDoor
@@ -58,6 +59,11 @@ def accounts(manager: PostgresManager, settings: PlatformSettings) -> Accounts:
         is_live_allowed=settings.core.enable_live_trading,
         budget=request_budget(manager, settings),
     )
+
+
+def resolutions(manager: PostgresManager) -> Resolutions:
+    """Where people say what became of orders whose fate is unknown."""
+    return Resolutions(manager=manager, clock=SystemClock())
 
 
 def differences(manager: PostgresManager) -> Differences:

@@ -248,12 +248,15 @@ class Teller(PaperVenue):
     """A paper venue that tells what a test says, and counts what it is asked."""
 
     asked: int = 0
+    is_down: bool = False
 
     async def fills_of(self, after: str, symbols: Any) -> Any:
         self.asked += 1
         return await super().fills_of(after, symbols)
 
     def watch_account(self) -> AsyncGenerator[Listening | AccountNews]:
+        if self.is_down:
+            raise ConnectionRefusedError("no stream")
         return super().watch_account()
 
     def tell(self, **news: Any) -> None:
@@ -315,14 +318,41 @@ async def test_an_unanswered_order_is_known_as_soon_as_the_venue_tells_of_it(
         await until(lambda: is_(desk.status(event), OrderStatus.CANCELED.value))
 
 
+async def test_an_order_is_not_taken_for_absent_while_the_stream_is_down(
+    database: PostgresManager, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def lost(self: PaperVenue, ticket: OrderTicket) -> VenueOrder:
+        raise ConnectionResetError("it never arrived")
+
+    monkeypatch.setattr(PaperVenue, "place", lost)
+    desk, venue = await teller(database)
+    venue.is_down = True
+    async with listening_to(desk, venue):
+        event = await desk.approve(quantity="0.5")
+        await desk.hear(event)
+        for seconds in (20, 31, 31, 31):
+            desk.clock.advance(desk.clock.now() + timedelta(seconds=seconds))
+            await desk.executor.sync()
+        assert await desk.status(event) == "UNKNOWN"
+        note = await database.fetchval("SELECT payload ->> 'reason' FROM order_events WHERE event_type = 'note'")
+        assert note.endswith("not taken for absent: the account's own stream is down")
+        venue.is_down = False
+        await until(lambda: is_(desk.status(event), "NOT_FOUND"))
+
+
 async def test_an_executor_that_was_replaced_ends_its_streams(database: PostgresManager) -> None:
     desk, venue = await teller(database)
     async with listening_to(desk, venue):
         await until(lambda: is_(database.fetchval("SELECT state FROM account_streams"), "open"))
+        await desk.hear(await desk.approve(quantity="0.5"))
         await database.fetchval("SELECT take_lease($1, 'another', $2)", desk.lease.role, desk.clock.now())
-        venue.tell(exchange_order_id="paper-1", client_order_id="some", has_traded=True)
-        await asyncio.sleep(0.05)
+        await venue.on_prices([desk.candle(100.0)])
+        await until(lambda: is_(nobody_listens(venue), True))
         assert await database.fetchval("SELECT count(*) FROM trades") == 0
+
+
+async def nobody_listens(venue: Teller) -> bool:
+    return not venue._news._listeners
 
 
 async def test_a_state_of_the_stream_keeps_its_beginning_until_it_changes_or_the_lease_does(

@@ -88,7 +88,7 @@ async def test_a_change_no_order_may_make_is_refused(orders: Orders) -> None:
         "status = 'MELTED'": "not legal",
     }
     for column in ("id", "account_id", "approval_id"):
-        changes[f"{column} = gen_random_uuid()"] = "identity, side, quantity and terms never change"
+        changes[f"{column} = gen_random_uuid()"] = "identity, side, quantity, price and terms never change"
     for other in (
         "client_order_id = 'other'",
         "instrument_id = 99",
@@ -98,8 +98,10 @@ async def test_a_change_no_order_may_make_is_refused(orders: Orders) -> None:
         "post_only = true",
         "time_in_force = 'FOK'",
         "reduce_only = true",
+        "price = 7",
+        "order_type = 'LIMIT', price = 7",
     ):
-        changes[other] = "identity, side, quantity and terms never change"
+        changes[other] = "identity, side, quantity, price and terms never change"
     for change, complaint in changes.items():
         with pytest.raises(ConstraintViolated, match=complaint):
             await orders.db.execute(f"UPDATE orders SET {change} WHERE id = $1", order)
@@ -168,6 +170,9 @@ async def test_an_order_is_sent_once_approved_in_time_under_the_lease_and_not_ha
     row = await orders.row(first)
     assert (row["status"], row["signed_at"], row["send_by"]) == ("SUBMITTING", START, send_by)
     assert await send(first) == "not_new"
+    for change in ("signed_at = signed_at + interval '1 second'", "send_by = NULL"):
+        with pytest.raises(ConstraintViolated, match="it was signed once"):
+            await orders.db.execute(f"UPDATE orders SET {change} WHERE id = $1", first)
 
     on_time, late = await approved(valid_for_s=3), await approved(valid_for_s=3)
     assert await send(on_time, at=START + timedelta(seconds=3)) == "send"

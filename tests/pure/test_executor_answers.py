@@ -110,6 +110,7 @@ def test_three_answers_over_a_minute_after_the_send_window_prove_absence() -> No
     [
         {"is_among_open_orders": True},
         {"has_fills": True},
+        {"doubts": ["a trade that nobody's order explains"]},
         {"venue_now": NOW + timedelta(seconds=9)},
         {"absent_answers": [NOW + timedelta(seconds=s) for s in (11, 71)]},
         {"absent_answers": [NOW + timedelta(seconds=s) for s in (11, 12, 13)]},

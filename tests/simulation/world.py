@@ -246,8 +246,8 @@ class World:
         draw = self.luck.random
         return {
             "news_lost": draw() if draw() < 0.4 else 0, "news_twice": draw() if draw() < 0.4 else 0,
-            "news_of_nothing": draw() * 0.5 if draw() < 0.3 else 0,
-            "stream_breaks": draw() * 0.2 if draw() < 0.4 else 0,
+            "news_of_nothing": draw() if draw() < 0.5 else 0,
+            "stream_breaks": draw() * 0.3 if draw() < 0.7 else 0,
         }  # fmt: skip
 
     async def _start_process(self) -> None:

@@ -18,6 +18,7 @@ from mastertrade.cli.demo import demo
 from mastertrade.cli.doctor import doctor
 from mastertrade.cli.order import order
 from mastertrade.cli.order_reconcile import reconcile
+from mastertrade.cli.order_resolve import resolve
 from mastertrade.cli.risk import risk
 from mastertrade.cli.running import serve, up
 from mastertrade.cli.strategy import strategy
@@ -63,6 +64,7 @@ app.add_typer(backtest, name="backtest")
 app.add_typer(data, name="data")
 app.add_typer(db, name="db")
 order.command("reconcile")(reconcile)
+order.command("resolve")(resolve)
 app.add_typer(order, name="order")
 app.add_typer(position, name="position")
 app.add_typer(balance, name="balance")

@@ -45,12 +45,14 @@ class Silence:
     absent_answers: Sequence[datetime]
     is_among_open_orders: bool
     has_fills: bool
+    doubts: Sequence[str] = ()
+    """What else there is that nobody's order explains, or whoever should have told and did not."""
 
 
 def is_absent(silence: Silence) -> bool:
     """Whether the order certainly never reached the venue: its send-by time is over for good on the venue's clock,
     the venue said "no such order" often enough after that and over long enough, and neither open orders nor fills
-    show it."""
+    show it, nor anything that may be it."""
     settled = silence.send_by + silence.processing_limit
     answers = [answer for answer in silence.absent_answers if answer > settled]
     return (
@@ -59,4 +61,5 @@ def is_absent(silence: Silence) -> bool:
         and answers[-1] - answers[0] >= ABSENT_SPREAD
         and not silence.is_among_open_orders
         and not silence.has_fills
+        and not silence.doubts
     )

@@ -3,6 +3,7 @@ all."""
 
 import logging
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
@@ -94,20 +95,8 @@ class Books:
     async def infer(self, order: Order, answer: VenueOrder, price: Decimal) -> None:
         """Book what the venue counted in an order and tells no fills of. Nobody knows its fee. Its identity follows
         from what was known and what was told, so that nothing is inferred twice."""
-        fill = Fill(
-            client_order_id=order.client_order_id,
-            exchange_order_id=answer.exchange_order_id,
-            exchange_trade_id=f"inferred:{order.filled_quantity}:{answer.filled_quantity}",
-            symbol=order.symbol,
-            side=order.side,
-            quantity=answer.filled_quantity - order.filled_quantity,
-            price=price,
-            commission=Decimal(0),
-            commission_asset=order.symbol.partition("/")[2].partition(":")[0],
-            is_maker=False,
-            trade_time=self._clock.now(),
-        )
         at = self._clock.now()
+        fill = inferred_fill(order, answer.exchange_order_id, answer.filled_quantity, price, at)
         step = Book(account_id=order.account_id, fill=fill, fill_id=new_id(at), at=at, source=INFERRED)
         (outcome,) = await self._writer.book([step])
         found = outcome if isinstance(outcome, Exception) else outcome.outcome
@@ -151,3 +140,20 @@ class Books:
         cursor of fills moves on only after this."""
         async with self._manager.transaction(is_bounded=True) as tx:
             await self._database.halt_instrument(tx, instrument_id, reason=reason, at=self._clock.now())
+
+
+def inferred_fill(order: Order, exchange_order_id: str, filled: Decimal, price: Decimal, at: datetime) -> Fill:
+    """What brings the order to ``filled``."""
+    return Fill(
+        client_order_id=order.client_order_id,
+        exchange_order_id=exchange_order_id,
+        exchange_trade_id=f"inferred:{order.filled_quantity}:{filled}",
+        symbol=order.symbol,
+        side=order.side,
+        quantity=filled - order.filled_quantity,
+        price=price,
+        commission=Decimal(0),
+        commission_asset=order.symbol.partition("/")[2].partition(":")[0],
+        is_maker=False,
+        trade_time=at,
+    )

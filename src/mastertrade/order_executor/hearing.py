@@ -98,6 +98,11 @@ class Hearing:
         booked = self._booked.get(told.exchange_order_id, set())
         return bool(booked) and told.trades <= booked
 
+    def doubt(self) -> str | None:
+        """Why its silence about an order proves nothing; None: it tells. What happened while it was down has been
+        asked for by the look that wants to know."""
+        return None if self.state is StreamState.OPEN else f"the account's own stream is {self.state}"
+
     def left_out(self, at: datetime) -> str | None:
         """The venue's number of an order that has traded, and that it should have mentioned by now."""
         return next((order for order, since in self._waiting.items() if at - since > SILENT_AFTER), None)

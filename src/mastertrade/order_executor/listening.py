@@ -59,13 +59,18 @@ class Listener:
     async def keep(self) -> None:
         """Until it is cancelled, or the lease is lost."""
         asking = asyncio.create_task(self._keep_asking(), name="order_executor.asking")
+        connected = asyncio.create_task(self._keep_connected(), name="order_executor.connected")
         try:
-            await self._keep_connected()
-        except LeaseLost:
-            log.info("the account's stream ends with the lease", extra={"account_id": str(self._account_id)})
+            await asyncio.wait([asking, connected], return_when=asyncio.FIRST_COMPLETED)
         finally:
-            asking.cancel()
-            await asyncio.gather(asking, return_exceptions=True)
+            for task in (asking, connected):
+                task.cancel()
+            ends = await asyncio.gather(asking, connected, return_exceptions=True)
+        for end in ends:
+            if isinstance(end, LeaseLost):
+                log.info("the account's stream ends with the lease", extra={"account_id": str(self._account_id)})
+            elif isinstance(end, Exception):
+                log.error("the account's stream is not listened to any more", exc_info=end)
 
     async def _keep_connected(self) -> None:
         pauses = _pauses_s()
@@ -118,7 +123,7 @@ class Listener:
             try:
                 left = await self._watcher.follow_up([*taken.values()])
             except LeaseLost:
-                return
+                raise
             except Exception as error:  # noqa: BLE001 - the regular looks find it, and tell
                 log.warning(
                     "news of the account were not followed up", extra={"error": f"{type(error).__name__}: {error}"}

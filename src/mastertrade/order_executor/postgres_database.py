@@ -87,6 +87,11 @@ class ExecutorPostgresDatabase:
     def __init__(self, lease: Lease | None = None) -> None:
         self._fence: dict[str, Any] = {"role": lease and lease.role, "epoch": lease and lease.epoch}
 
+    @property
+    def fence(self) -> Mapping[str, Any]:
+        """For queries that need the lease."""
+        return self._fence
+
     async def create_order(self, tx: Transaction, approval: ApprovedOrder, *, at: datetime) -> UUID | None:
         """The new order's id; None when this approval already has its order. BadData when it is not the approval that
         is stored."""
@@ -359,6 +364,13 @@ class ExecutorPostgresDatabase:
 
     async def absent_answers(self, db: Database, order_id: UUID) -> list[datetime]:
         return [row["occurred_at"] for row in await QUERIES.fetch(db, "absent_answers", order_id=order_id)]
+
+    async def absence_doubts(self, db: Database, order_id: UUID) -> list[str]:
+        return list(await QUERIES.fetchval(db, "absence_doubts", order_id=order_id))
+
+    async def note_doubt(self, db: Database, order_id: UUID, *, doubts: Sequence[str], at: datetime) -> None:
+        payload = {"reason": f"the venue knows of no such order, and it is not taken for absent: {'; '.join(doubts)}"}
+        await QUERIES.execute(db, "note_doubt", order_id=order_id, payload=payload, at=at, **self._fence)
 
     async def cursor(self, db: Database, account_id: UUID) -> str:
         return await QUERIES.fetchval(db, "cursor", account_id=account_id) or ""

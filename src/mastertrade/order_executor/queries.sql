@@ -164,6 +164,33 @@ SELECT :order_id, 'absent', 'venue', '{}', :at FROM require_lease(:role, :epoch)
 -- Why: the absence certificate needs them all, in order.
 SELECT occurred_at FROM order_events WHERE order_id = :order_id AND event_type = 'absent' ORDER BY occurred_at LIMIT 1000;
 
+-- name: absence_doubts
+-- Why: a trade that nobody's order explains may be the very order that is said to be absent.
+SELECT absence_doubts(:order_id);
+
+-- name: note_doubt
+-- Why: people see why an order stays UNKNOWN although its venue knows none of it.
+INSERT INTO order_events (order_id, event_type, source, payload, occurred_at)
+SELECT :order_id, 'note', 'order_executor', :payload, :at FROM require_lease(:role, :epoch);
+
+-- name: want_resolved
+-- Why: what a person says is kept before anything is done about it.
+SELECT id, refusal FROM want_resolved(:order_id, :verdict, :price, :reason, :actor, :at);
+
+-- name: resolutions
+-- Why: what people have said of these orders and nobody has held against the venue yet.
+SELECT id, order_id, verdict, price, reason, actor FROM order_resolutions
+ WHERE order_id = ANY(:order_ids::uuid[]) AND decided_at IS NULL LIMIT :page;
+
+-- name: resolution_outcome
+-- Why: whoever said it wants to know what came of it.
+SELECT r.id, r.verdict, r.outcome, r.explanation, o.client_order_id, o.status
+  FROM order_resolutions r JOIN orders o ON o.id = r.order_id WHERE r.id = :id;
+
+-- name: settle_resolution
+-- Why: the decision and its note among the steps of the order are one.
+SELECT settle_resolution(:id, :role, :epoch, :outcome, :explanation, :at);
+
 -- name: cursor
 -- Why: where to go on in the venue's list of fills.
 SELECT cursor FROM venue_cursors WHERE account_id = :account_id;

@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import Mapping
 from contextlib import suppress
+from datetime import timedelta
 from functools import partial
 from uuid import UUID
 
@@ -16,6 +17,7 @@ from mastertrade.order_executor.config import ExecutorSettings
 from mastertrade.order_executor.listening import Listener
 from mastertrade.order_executor.postgres_database import ExecutorPostgresDatabase, Lease
 from mastertrade.order_executor.sending import Sender
+from mastertrade.order_executor.settling import Settling
 from mastertrade.order_executor.watching import Watcher
 from mastertrade.order_executor.writing import Writer
 from mastertrade.shared.clock import Clock
@@ -69,6 +71,13 @@ class OrderExecutor:
             venues=venues,
             failpoints=failpoints,
         )
+        settling = Settling(
+            clock=clock,
+            bus=bus,
+            manager=manager,
+            database=database,
+            processing_limit=timedelta(seconds=settings.venue_processing_limit_s),
+        )
         self._watchers = [
             Watcher(
                 account_id,
@@ -79,6 +88,8 @@ class OrderExecutor:
                 database=database,
                 books=books,
                 sender=sender,
+                settling=settling,
+                listens=listens and isinstance(venue, StreamingVenue),
             )
             for account_id, venue in venues.items()
         ]
@@ -199,6 +210,8 @@ class OrderExecutor:
                 await self.sync()
             except LeaseLost:
                 log.critical("another executor has taken over; this one has stopped")
+                for task in self._listening:
+                    task.cancel()
                 raise
             except Exception:
                 log.exception("a look at the venues failed; the next one follows")

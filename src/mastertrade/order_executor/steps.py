@@ -11,6 +11,7 @@ from mastertrade.domain.orders import Fill, Order, OrderStatus, Side
 
 THE_VENUE: Final = "venue"
 INFERRED: Final = "inferred"
+A_PERSON: Final = "person"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,6 +20,7 @@ from mastertrade.order_executor.postgres_database import ExecutorPostgresDatabas
 from mastertrade.order_executor.reconciliation import AccountState, Break, Ours, Theirs, compare, is_ours
 from mastertrade.order_executor.sending import Sender
 from mastertrade.order_executor.settlements import Settlements
+from mastertrade.order_executor.settling import Settling
 from mastertrade.shared.clock import Clock
 from mastertrade.shared.errors import DatabaseBusy, DatabaseDown, DatabaseError, LeaseLost
 from mastertrade.shared.postgres_manager import PostgresManager
@@ -57,6 +58,8 @@ class Watcher:
         database: ExecutorPostgresDatabase,
         books: Books,
         sender: Sender,
+        settling: Settling,
+        listens: bool = False,
     ) -> None:
         self._account_id = account_id
         self._venue = venue
@@ -66,6 +69,7 @@ class Watcher:
         self._database = database
         self._books = books
         self._sender = sender
+        self._settling = settling
         self._settlements = Settlements(account_id, clock=clock, manager=manager, database=database)
         self._since = clock.now()
         self._cursor: str | None = None
@@ -74,6 +78,8 @@ class Watcher:
         self._has_doubts = False
         self._told_at: datetime | None = None
         self._untold: dict[str, tuple[Decimal, datetime]] = {}
+        self._listens = listens
+        self._doubts: dict[UUID, list[str]] = {}
         self._booking = asyncio.Lock()
         """Fills are booked by a look, or because of news, and never between two questions of a comparison."""
         self._is_compared_next = False
@@ -182,6 +188,7 @@ class Watcher:
                 silence, silences = silence or error, silences + 1
                 if silences == SILENCES:
                     break
+        await self._settle(placed, answers, has_told=silence is None and resting is not None)
         if silence is not None or resting is None:
             raise silence or NoAnswer("no list of open orders")
         ended = await self._strangers(resting, placed)
@@ -306,6 +313,9 @@ class Watcher:
         if order.status is not OrderStatus.UNKNOWN or order.send_by is None:
             return
         await self._database.note_absent(self._manager, order.id, at=self._clock.now())
+        doubts = await self._database.absence_doubts(self._manager, order.id)
+        if self._listens and (doubt := self.hearing.doubt()) is not None:
+            doubts.append(doubt)
         silence = Silence(
             send_by=order.send_by,
             venue_now=await self._answer(self._venue.now()),
@@ -313,10 +323,24 @@ class Watcher:
             absent_answers=await self._database.absent_answers(self._manager, order.id),
             is_among_open_orders=False,
             has_fills=order.filled_quantity > 0,
+            doubts=doubts,
         )
+        if doubts and self._doubts.get(order.id) != doubts and is_absent(replace(silence, doubts=())):
+            self._doubts[order.id] = doubts
+            await self._database.note_doubt(self._manager, order.id, doubts=doubts, at=self._clock.now())
         if is_absent(silence):
             payload = {"reason": "the venue never had it", "answers": len(silence.absent_answers)}
             await self._books.move(order, OrderStatus.NOT_FOUND, payload=payload)
+
+    async def _settle(
+        self, placed: Sequence[Order], answers: Mapping[str, VenueOrder | None], *, has_told: bool
+    ) -> None:
+        """What people say became of orders, held against what the venue says of them."""
+        said = await self._settling.said_of(placed)
+        for order in placed:
+            if (word := said.get(order.id)) is not None:
+                answer = answers.get(order.client_order_id)
+                await self._settling.settle(order, word, answer, has_answered=has_told or answer is not None)
 
     async def _cancel(self, order: Order, reason: str) -> None:
         if order.status is not OrderStatus.PENDING_CANCEL:

@@ -31,6 +31,7 @@ SET LOCAL client_min_messages = warning;
 \ir schema/risk_regimes.sql
 \ir schema/reconciliation.sql
 \ir schema/orders.sql
+\ir schema/order_resolutions.sql
 \ir schema/swaps.sql
 \ir schema/inferred_fills.sql
 \ir schema/lots.sql

@@ -294,9 +294,14 @@ BEGIN
     IF (NEW.id, NEW.client_order_id, NEW.account_id, NEW.instrument_id, NEW.side, NEW.quantity, NEW.attempt)
        IS DISTINCT FROM
        (OLD.id, OLD.client_order_id, OLD.account_id, OLD.instrument_id, OLD.side, OLD.quantity, OLD.attempt)
-       OR (NEW.approval_id, NEW.time_in_force, NEW.expires_at, NEW.post_only, NEW.reduce_only) IS DISTINCT FROM
-          (OLD.approval_id, OLD.time_in_force, OLD.expires_at, OLD.post_only, OLD.reduce_only) THEN
-        RAISE EXCEPTION 'order %: identity, side, quantity and terms never change', OLD.id USING ERRCODE = 'check_violation';
+       OR (NEW.approval_id, NEW.order_type, NEW.price, NEW.time_in_force, NEW.expires_at, NEW.post_only, NEW.reduce_only)
+          IS DISTINCT FROM
+          (OLD.approval_id, OLD.order_type, OLD.price, OLD.time_in_force, OLD.expires_at, OLD.post_only, OLD.reduce_only) THEN
+        RAISE EXCEPTION 'order %: identity, side, quantity, price and terms never change', OLD.id USING ERRCODE = 'check_violation';
+    END IF;
+    IF OLD.signed_at IS NOT NULL AND (NEW.signed_at, NEW.send_by) IS DISTINCT FROM (OLD.signed_at, OLD.send_by) THEN
+        RAISE EXCEPTION 'order %: it was signed once, at % for until %', OLD.id, OLD.signed_at, OLD.send_by
+            USING ERRCODE = 'check_violation';
     END IF;
     IF NEW.filled_quantity < OLD.filled_quantity THEN
         RAISE EXCEPTION 'order %: filled quantity cannot fall from % to %', OLD.id, OLD.filled_quantity, NEW.filled_quantity
@@ -687,7 +692,8 @@ BEGIN
                    ELSE 'PARTIALLY_FILLED' END;
     UPDATE orders AS o
        SET status = apply_fill.status, filled_quantity = v_filled, update_time = p_at,
-           exchange_order_id = coalesce(o.exchange_order_id, p_exchange_order_id),
+           -- where nobody knows the venue's number, our own stands for it in the fill
+           exchange_order_id = coalesce(o.exchange_order_id, nullif(p_exchange_order_id, p_client_order_id)),
            avg_fill_price = CASE WHEN o.filled_quantity = 0 THEN round(v_notional / p_quantity, 12)
                                  ELSE (SELECT round(sum(t.quantity * t.price) / sum(t.quantity), 12) FROM trades t
                                         WHERE t.order_id = o.id) END,
