@@ -24,7 +24,7 @@ from mastertrade.quant.costs import Costs
 from mastertrade.shared.postgres_manager import PostgresManager
 from tests.postgres.chaos_proxy import ChaosProxy, Moment, chaos_proxy
 from tests.postgres.executor_seed import START, Desk, open_desk
-from tests.postgres.test_ccxt_venue import KEYS, MONEY, START_MS, Floor, books_are_the_venues
+from tests.postgres.venue_floor import KEYS, MONEY, START_MS, Floor, books_are_the_venues
 
 ANSWER_S = 0.4
 """How long the executor waits for an answer."""

@@ -14,7 +14,7 @@ from mastertrade.strategy_service.manual import ManualOrders, Wish
 from tests.postgres.executor_seed import START, Desk, open_desk
 from tests.postgres.risk_seed import START as OPENED
 from tests.postgres.risk_seed import VENUE, open_office
-from tests.postgres.test_ccxt_venue import books_are_the_venues, floor
+from tests.postgres.venue_floor import books_are_the_venues, floor
 
 GTD, IOC, FOK = TimeInForce.GTD, TimeInForce.IOC, TimeInForce.FOK
 POST = Terms(post_only=True)
