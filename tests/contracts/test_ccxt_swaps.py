@@ -80,6 +80,16 @@ async def test_what_rests_is_listed_found_by_our_id_and_cancelled_once() -> None
         assert await on.client.find("mtnever", BTC) is None
 
 
+async def test_a_cancel_that_comes_after_the_fill_tells_of_the_fill() -> None:
+    async with floor() as on:
+        price = on.venue.swaps.price_of("BTCUSDT", on.venue.time.now_ms()) - 5
+        resting = await on.trade(BUY, "0.1", str(price), terms=Terms(post_only=True))
+        await on.later(600)
+        late = await on.client.cancel(resting.client_order_id, BTC)
+        assert (late.status, late.filled_quantity) == (OrderStatus.FILLED, Decimal("0.1"))
+        await books(on)
+
+
 REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "too little margin": ({"side": BUY, "quantity": "100", "price": "50000"}, "-2019"),
     "nothing to reduce": ({"side": SELL, "quantity": "0.1", "terms": Terms(reduce_only=True)}, "-2022"),
