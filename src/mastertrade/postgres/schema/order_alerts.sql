@@ -47,7 +47,7 @@ BEGIN
         SELECT 'order_unknown', 'high', 'an order without an answer',
                format('%s of %s: the venue has not said since %s whether it took it', min(o.client_order_id), o.symbol,
                       to_char(min(o.unknown_since) AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS')),
-               o.symbol, count(*)::float8, 0::float8, 'look at the venue; its capital stays reserved until it is known'
+               o.symbol, count(*)::float8, 0::float8, 'look at the venue, its capital stays reserved; if you know: mastertrade order resolve'
           FROM orders o
          WHERE o.account_id = p_account AND o.status = 'UNKNOWN' AND o.unknown_since <= p_at - v_patience
          GROUP BY o.symbol
