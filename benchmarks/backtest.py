@@ -23,6 +23,7 @@ entry, raptorbt buys for a part of the account. Their trades are printed beside 
 import argparse
 import ctypes
 import json
+import multiprocessing
 import os
 import resource
 import shutil
@@ -173,6 +174,10 @@ OURS: dict[str, Callable[[Path], dict[str, Any]]] = {
 
 
 def cpu() -> float:
+    for (
+        worker
+    ) in multiprocessing.active_children():  # the system counts who is gone, and a sweep does not wait for that
+        worker.join()
     children = resource.getrusage(resource.RUSAGE_CHILDREN)
     return time.process_time() + children.ru_utime + children.ru_stime
 
