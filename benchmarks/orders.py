@@ -213,13 +213,14 @@ class Desk:
                 APPROVE, number, self.account, self.strategy, self.instrument
             )
             now = self.clock.now()
+            stored = await tx.fetchrow("SELECT approved_at, valid_until FROM approvals WHERE id = $1", approval)
             event = OrderApproved(
                 id=new_id(now), occurred_at=now, correlation_id=signal, causation_id=verdict,
                 approval=ApprovedOrder(
                     approval_id=approval, verdict_id=verdict, signal_id=signal, strategy_id=self.strategy,
                     account_id=self.account, reservation_id=reservation, instrument_id=self.instrument,
                     symbol="BTC/USDT", side=Side.BUY, type=OrderType.MARKET, quantity=QUANTITY, limit_price=None,
-                    reduces=False, approved_at=now, valid_until=now + timedelta(hours=1),
+                    reduces=False, approved_at=stored["approved_at"], valid_until=stored["valid_until"],
                 ),
             )  # fmt: skip
             await bus.publish(event, within=tx)
