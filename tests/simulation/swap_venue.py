@@ -46,6 +46,7 @@ class SimulatedSwapVenue(SimulatedVenue):
         self.filled.append(replace(fill, realized_pnl=realized if tells else None))
         self.holds = {"USDT": self._wallet(self.filled) + self.paid()}
         self._log("filled", one.order)
+        self._tell(one.order, str(len(self.filled)))
 
     def _wallet(self, fills: Sequence[Fill]) -> Decimal:
         """Cash, what closing realised at average cost, less fees; to the digits that a ledger has."""
