@@ -174,7 +174,7 @@ def write(folder: Path, name: str, lines: list[str]) -> None:
         ("BTC_USDT-1m.csv", rows(50, start=FUTURE), "50 of 50 rows are refused"),
         ("BTC_USDT-1m.csv", ["what is this?"] * 5, "rows are refused"),
         ("BTC_USDT-1m.csv.gz", rows(2 * 1440), "the demo needs 3 days, 1:00:00"),
-        ("BTC_EUR-1m.csv", rows(10), "quoted in EUR; the paper account needs one in USDT, USD, USDC"),
+        ("BTC_EUR-1m.csv", rows(10), "quoted in EUR; the paper account needs a spot market in USDT, USD, USDC"),
         ("candles.csv", rows(10), "their names must look like BTC_USDT-1m.csv.gz"),
     ],
     ids=["no rows", "NaN", "negative", "future", "not numbers", "too little", "no quote", "no candle file"],

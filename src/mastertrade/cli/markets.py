@@ -101,7 +101,7 @@ def main_market(source: Source, kind: InstrumentKind = InstrumentKind.SPOT) -> t
     wanted = [(-count, QUOTES.index(quote), venue) for (venue, quote), count in counts.items() if quote in QUOTES]
     if not wanted:
         found = ", ".join(sorted({str(parts).partition("/")[2] for _, parts in markets}))
-        what = "a swap (BASE/QUOTE:QUOTE)" if kind is InstrumentKind.SWAP else "a spot market (--swaps: a swap)"
+        what = "a swap (BASE/QUOTE:QUOTE)" if kind is InstrumentKind.SWAP else "a spot market"
         raise BadData(
             f"{source.name}: the markets are quoted in {found}; the paper account needs {what} in {', '.join(QUOTES)}"
         )
